@@ -1,0 +1,22 @@
+"""The one error a user is meant to read."""
+
+from pathlib import Path
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used: which thing, why, and what to do about it.
+
+    Args:
+        where: the file, folder or parameter that is at fault.
+        cause: what is wrong with it.
+        cure: what the user can do.
+    """
+
+    def __init__(self, where: str | Path, cause: str, cure: str = "") -> None:
+        self.where, self.cause, self.cure = str(where), cause, cure
+        # All three go to the base class so that the error survives pickling between processes.
+        super().__init__(self.where, cause, cure)
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.cause}" + (f"; {self.cure}" if self.cure else "")
+        return " ".join(text.split())

@@ -1,0 +1,85 @@
+"""Shared by all tests: one thread, real clips where they are, and no trace in the user's MLflow store."""
+
+import os
+
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")  # before numpy and torch are imported: they read it once
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["DVC_NO_ANALYTICS"] = "true"
+os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import nbformat
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Not a fixture: the notebooks under test are kernels, which inherit the environment and know no fixtures.
+_store = tempfile.TemporaryDirectory(prefix="syncnet-mlflow-")
+os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{_store.name}/mlflow.db"
+
+settings.register_profile("here", deadline=None)  # a busy machine is no failure
+settings.load_profile("here")
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> Path:
+    """Folder of real clips beside the checkout; the test is skipped where it is absent, as on a user's machine."""
+    folder = ROOT.parent / "shared" / "clips"
+    if not folder.is_dir():
+        pytest.skip("the real clips (../shared/clips) are not on this machine")
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A small project with this library and no notebooks, in a folder whose name has a space."""
+    folder = tmp_path / "a project"
+    shutil.copytree(ROOT / "syncnet_lib", folder / "syncnet_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "notebooks").mkdir()
+    return folder
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """This checkout as git would clone it after a commit of everything: no data, no caches."""
+    folder = tmp_path / "a clone"
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "clone"]):
+        subprocess.run(
+            ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *arguments], cwd=folder, check=True
+        )
+    return folder
+
+
+def write_notebook(path: Path, *cells: str) -> None:
+    """A notebook of the given cells: markdown where a cell starts with #, else code, the first of it the parameters."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["language_info"] = {"name": "python"}
+    for number, source in enumerate(cells):
+        if source.startswith("#"):
+            notebook.cells.append(nbformat.v4.new_markdown_cell(source, id=f"cell-{number}"))
+        else:
+            first = all(cell.cell_type == "markdown" for cell in notebook.cells)
+            metadata = {"tags": ["parameters"]} if first else {}
+            notebook.cells.append(nbformat.v4.new_code_cell(source, id=f"cell-{number}", metadata=metadata))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
