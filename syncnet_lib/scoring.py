@@ -1,0 +1,148 @@
+"""Distances over shifts to offset, confidence and accuracy.
+
+Sign: an offset above 0 says that the audio is ahead of the video; the cure is to delay the audio by that many frames.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+
+VSHIFT = 15
+"""Frames searched to each side (reference; published accuracies use it)."""
+TOLERANCE = 1
+"""An offset within one frame counts as right (paper, section 4)."""
+CLIP_FRAMES = (5, 7, 9, 11, 13, 15)
+"""Clip lengths of the published accuracy tables, in frames (facts.md, section 4)."""
+
+
+def shift_distances(
+    video: np.ndarray, audio: np.ndarray, vshift: int = VSHIFT, edges: Literal["mask", "zero"] = "mask"
+) -> np.ndarray:
+    """Distance of every video window to the sound at every shift.
+
+    Args:
+        video, audio: (N, D) float embeddings of windows of stride 1.
+        vshift: frames searched to each side.
+        edges: shifts that leave the clip are nan ("mask"), or compared with zeros as the reference does ("zero").
+
+    Returns:
+        (N, 2 vshift + 1) float32; column i compares window n with the sound of window n + i - vshift (seed: audio
+        padded by vshift, then windows of N).
+    """
+    fill = np.nan if edges == "mask" else 0.0
+    padded = np.pad(audio.astype(np.float32), ((vshift, vshift), (0, 0)), constant_values=fill)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, len(video), axis=0)
+    columns = [np.linalg.norm(video - window.T, axis=1) for window in windows]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def mean_distances(distances: np.ndarray) -> np.ndarray:
+    """Mean over a clip's windows at every shift.
+
+    Args:
+        distances: (N, S) float, nan where masked.
+
+    Returns:
+        (S,) float32; nan for a shift that no window reaches.
+    """
+    valid = ~np.isnan(distances)
+    total = np.where(valid, distances, 0).sum(axis=0)
+    count = valid.sum(axis=0)
+    return np.divide(total, count, out=np.full(len(count), np.nan, np.float32), where=count > 0).astype(np.float32)
+
+
+def offset(means: np.ndarray) -> int:
+    """The shift of least distance as an offset: vshift - argmin (seed).
+
+    Args:
+        means: (2 vshift + 1,) float mean distances.
+
+    Returns:
+        Frames; above 0: audio ahead.
+    """
+    return len(means) // 2 - int(np.nanargmin(means))
+
+
+def confidence(means: np.ndarray) -> float:
+    """median(mean distances) - min(mean distances) (seed)."""
+    return float(np.nanmedian(means) - np.nanmin(means))
+
+
+def frame_confidence(distances: np.ndarray) -> np.ndarray:
+    """Confidence of every window: its median distance over shifts less its distance at the clip's best shift (seed).
+
+    Args:
+        distances: (N, S) float.
+
+    Returns:
+        (N,) float32; nan where the best shift leaves the clip.
+    """
+    best = int(np.nanargmin(mean_distances(distances)))
+    return (np.nanmedian(distances, axis=1) - distances[:, best]).astype(np.float32)
+
+
+def right_at(distances: np.ndarray, frames: int, truth: int = 0) -> np.ndarray:
+    """Whether each stretch of a clip gives the right offset within one frame.
+
+    Args:
+        distances: (N, S) float, nan where masked.
+        frames: length of a stretch; K frames average K - 4 windows.
+        truth: the clip's true offset, in frames.
+
+    Returns:
+        (N - K + 5,) bool, empty for a clip that is too short.
+    """
+    windows = frames - CLIP_FRAMES[0] + 1
+    if len(distances) < windows:
+        return np.empty(0, bool)
+    means = np.lib.stride_tricks.sliding_window_view(distances, windows, axis=0).mean(axis=2)
+    reached = ~np.isnan(means).all(axis=1)
+    found = distances.shape[1] // 2 - np.nanargmin(means[reached], axis=1)
+    return np.abs(found - truth) <= TOLERANCE
+
+
+def roc_auc(genuine: np.ndarray, false: np.ndarray) -> float:
+    """Probability that a genuine distance is below a false one (ties count half).
+
+    Args:
+        genuine, false: (N,), (M,) float; nan is left out.
+    """
+    genuine, false = genuine[~np.isnan(genuine)], false[~np.isnan(false)]
+    ordered = np.sort(false)
+    above = len(ordered) - np.searchsorted(ordered, genuine, "right")
+    ties = len(ordered) - np.searchsorted(ordered, genuine, "left") - above
+    return float((above + ties / 2).mean() / len(ordered))
+
+
+def summarise(distances: list[np.ndarray], truths: list[int]) -> dict[str, Any]:
+    """The accuracy figures of a set of clips.
+
+    Args:
+        distances: for each clip (N, S) float, nan where masked.
+        truths: each clip's true offset, in frames.
+
+    Returns:
+        `clip_accuracy` (whole clip within a frame), `exact_accuracy` (the very frame), `accuracy_by_frames` (averaged
+        per clip), `auc` (windows at the true shift against all others), `clips`, `windows`; shares from 0 to 1.
+    """
+    found = np.array([offset(mean_distances(clip)) for clip in distances])
+    error = np.abs(found - np.array(truths))
+    by_frames = {}
+    for frames in CLIP_FRAMES:
+        right = [right_at(clip, frames, truth) for clip, truth in zip(distances, truths, strict=True)]
+        by_frames[str(frames)] = float(np.mean([clip.mean() for clip in right if len(clip)]))
+    columns = [clip.shape[1] // 2 - truth for clip, truth in zip(distances, truths, strict=True)]
+    genuine = np.concatenate([clip[:, at] for clip, at in zip(distances, columns, strict=True)])
+    # The neighbours of the true shift share most of their sound with it: they are neither genuine nor false.
+    false = [
+        np.delete(clip, [n for n in range(at - TOLERANCE, at + TOLERANCE + 1) if 0 <= n < clip.shape[1]], axis=1)
+        for clip, at in zip(distances, columns, strict=True)
+    ]
+    return {
+        "clip_accuracy": float((error <= TOLERANCE).mean()),
+        "exact_accuracy": float((error == 0).mean()),
+        "accuracy_by_frames": by_frames,
+        "auc": roc_auc(genuine, np.concatenate([clip.ravel() for clip in false])),
+        "clips": len(distances),
+        "windows": int(sum(len(clip) for clip in distances)),
+    }

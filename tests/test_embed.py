@@ -1,0 +1,40 @@
+"""Sliding windows against windows cut one by one."""
+
+import numpy as np
+import packed
+import pytest
+import torch
+
+from syncnet_lib import embed
+from syncnet_lib.model import SyncNet, centre, prepare_frames, prepare_mfcc
+
+
+@pytest.mark.parametrize("name", ["small", "paper"])
+def test_windows_are_those_of_the_seed(name):
+    torch.manual_seed(0)
+    model, split = SyncNet(name).eval(), packed.split([14])
+    v, a = embed.embed_clip(model, split.frames, split.mfcc[0])
+    assert v.shape == a.shape == (9, model.spec.embedding)
+    frames = torch.from_numpy(prepare_frames(split.frames, model.spec))
+    steps = torch.from_numpy(prepare_mfcc(split.mfcc[0], model.spec, np.array([14])))
+    with torch.inference_mode():
+        for f in (0, 4, 8):
+            lips, sound = model(centre(frames[None, f : f + 5], model.spec.size), steps[None, 4 * f : 4 * f + 20])
+            np.testing.assert_allclose(v[f], lips[0], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(a[f], sound[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_the_batch_does_not_matter(monkeypatch):
+    torch.manual_seed(0)
+    model, split = SyncNet("small").eval(), packed.split([30])
+    whole = embed.embed_clip(model, split.frames, split.mfcc[0])
+    monkeypatch.setattr(embed, "BATCH", 7)
+    for once, parts in zip(whole, embed.embed_clip(model, split.frames, split.mfcc[0]), strict=True):
+        np.testing.assert_allclose(once, parts, rtol=1e-4, atol=1e-5)
+
+
+def test_a_split_clip_by_clip():
+    torch.manual_seed(0)
+    model, split = SyncNet("small").eval(), packed.split([20, 25])
+    distances = embed.split_distances(model, split, vshift=3, progress=False)
+    assert {name: table.shape for name, table in distances.items()} == {"clip000": (15, 7), "clip001": (20, 7)}

@@ -1,0 +1,154 @@
+"""A tiny real training: it learns, it repeats, and an interruption changes nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import packed
+import pytest
+import torch
+
+from syncnet_lib import train
+from syncnet_lib.errors import InputError
+from syncnet_lib.timing import PhaseTimer
+from syncnet_lib.train import TrainSettings
+
+CPU = torch.device("cpu")
+TINY = TrainSettings(epochs=4, batch_size=32, samples_per_clip=8, validate_every=2, lr=2.0e-3)
+
+
+def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0) -> list[train.Epoch]:
+    splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
+    done = []
+    for epoch in train.fit(*splits, settings, seed, CPU, folder, PhaseTimer(CPU)):
+        done.append(epoch)
+        if epoch.number == epochs:
+            break
+    return done
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / train.STATE, weights_only=True)["model"]
+
+
+@pytest.mark.parametrize("loss", ["matching", "contrastive"])
+def test_it_learns(tmp_path, loss):
+    # Without variation of the sound: its level, all that the contrastive loss needs here, would be hidden for too long.
+    settings = TrainSettings(
+        loss=loss, margin=1.0, epochs=12, batch_size=64, samples_per_clip=32, validate_every=12, augment=False
+    )
+    done = run(tmp_path, settings)
+    assert done[-1].loss < 0.8 * done[0].loss
+    assert done[-1].validation["auc"] > 0.75
+    assert done[-1].best
+    assert "val auc" in done[-1].line(12)
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", epochs=2)
+    assert not (tmp_path / "parts" / ".state.pt").exists()
+    resumed = run(tmp_path / "parts")
+    assert [epoch.loss for epoch in resumed] == [epoch.loss for epoch in whole]
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "parts")[name]), name
+    whole_best, resumed_best = ((tmp_path / part / train.BEST).read_bytes() for part in ("whole", "parts"))
+    assert whole_best == resumed_best
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = [{tests!r}]
+import torch; torch.set_num_threads(1)
+import test_train
+from pathlib import Path
+for epoch in test_train.run(Path({folder!r})): print(epoch.number, flush=True)
+"""
+
+
+def test_kill_minus_nine_in_the_middle_of_a_step(tmp_path):
+    whole = run(tmp_path / "whole")
+    script = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[1])
+    state = tmp_path / "killed" / train.STATE
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert state.exists()
+    resumed = run(tmp_path / "killed")
+    assert [epoch.loss for epoch in resumed] == pytest.approx([epoch.loss for epoch in whole], rel=1e-5)
+    assert train.best(tmp_path / "killed").spec.name == "small"
+
+
+def test_another_trainings_state_is_not_taken_up(tmp_path):
+    run(tmp_path, epochs=2)
+    other = run(tmp_path, TINY.model_copy(update={"lr": 1.0e-3}))
+    assert [epoch.number for epoch in other] == [1, 2, 3, 4]
+    assert torch.load(tmp_path / train.STATE, weights_only=True)["identity"]["settings"]["lr"] == 1.0e-3
+
+
+def test_augmentation_keeps_shapes_and_varies_clips_together():
+    lips = torch.randint(0, 256, (6, 5, 60, 60), dtype=torch.uint8)
+    lips[1], lips[2] = lips[0], lips[0]  # one clip's windows, all alike
+    sound = torch.zeros(2, 44, 13)
+    generator = torch.Generator().manual_seed(0)
+    pixels, steps = train.augment(lips, sound, 56, 3, generator)
+    assert pixels.shape == (6, 5, 56, 56)
+    assert steps.shape == sound.shape
+    assert torch.equal(pixels[0], pixels[1])
+    assert torch.equal(pixels[1], pixels[2])
+    assert pixels.min() >= 0
+    assert pixels.max() <= 255
+    assert (steps == steps[:, :1]).all()
+    assert not torch.equal(steps[0], steps[1])
+
+
+def test_warm_up_and_cosine():
+    rates = [train.rate(step, 100, 1.0) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 3)
+    assert max(rates) == 1.0
+    assert rates[-1] < 0.001
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+
+
+def test_a_number_that_is_none_stops_with_the_last_good_state(tmp_path):
+    run(tmp_path, epochs=2)
+    state = torch.load(tmp_path / train.STATE, weights_only=True)
+    state["model"]["lips.0.weight"].fill_(float("nan"))
+    torch.save(state, tmp_path / train.STATE)
+    with pytest.raises(FloatingPointError, match=r"epoch 3 step 0.*clip.*state\.pt"):
+        run(tmp_path)
+
+
+def test_no_gpu_is_one_line():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(InputError, match="no GPU"):
+        train.pick_device("cuda")
+
+
+def test_follow_reports_and_publishes(tmp_path):
+    timer = PhaseTimer(CPU)
+    seen = {}
+    splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
+    epochs = train.fit(*splits, TINY, 0, CPU, tmp_path / "state", timer)
+    history = train.follow(epochs, 4, timer, lambda record, step: seen.update({step: record}))
+    assert history.epoch.tolist() == [1, 2, 3, 4]
+    assert history.auc.notna().tolist() == [False, True, False, True]
+    assert seen[2]["ms_backward"] > 0
+    assert "auc" not in seen[1]
+    best = train.best(tmp_path / "state")
+    path = train.publish(best, history, tmp_path / "models", stage="train")
+    assert path.is_file()
+    assert (tmp_path / "models" / "history.csv").read_text().startswith("epoch,loss,lr")
+    figures = train.summarise(history, splits[0])
+    assert figures["positives"] == 8 * 35
+    assert figures["val_auc"] == pytest.approx(history.auc.max(), abs=1e-6)
+    genuine, shifted = train.validation_distances(best, splits[1])
+    assert len(genuine) == 4 * 35
+    assert len(shifted) > 20 * len(genuine) / 2
