@@ -1,0 +1,267 @@
+"""The record of every training: parameters, curves, figures, models. The only module that imports mlflow."""
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from syncnet_lib.files import sha256
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+PIPELINE = "data"
+"""The working folder of `dvc repro`; a notebook run by hand works in another one and leaves this one alone."""
+
+EXPERIMENT = "syncnet"
+"""Name of the experiment, and of the registered model, of the pipeline's runs."""
+
+OPENED_RUNS = "SYNCNET_OPENED_RUNS"
+"""Environment: a file to which `start` adds the ids of its runs, for `attach` to find them after the notebook ended."""
+
+SOURCES = ("syncnet_lib", "notebooks", "params.yaml", "dvc.yaml", "requirements.lock")
+"""What decides a result; a change here that git does not know makes a run `dirty`. Results themselves do not."""
+
+
+class Run:
+    """An open MLflow run; made by `start`.
+
+    Attributes:
+        id: MLflow's id of it.
+    """
+
+    def __init__(self, client: "MlflowClient", run_id: str) -> None:
+        self.id = run_id
+        self._client = client
+
+    def epoch(self, record: Mapping[str, Any], step: int) -> None:
+        """Log the numbers of an epoch, all of them in one transaction.
+
+        Args:
+            record: names to numbers, or to further such mappings, whose names are joined by a slash. What is no
+                finite or infinite number (None, text) is left out: an epoch without validation has no validation loss.
+            step: number of the epoch.
+        """
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value in _numbers(record)]
+        self._client.log_batch(self.id, metrics=metrics)
+
+    def figure(self, name: str, figure: "Figure") -> None:
+        """Keep a figure as figures/`name`.png."""
+        self._client.log_figure(self.id, figure, f"figures/{name}.png")
+
+    def artifact(self, path: Path) -> None:
+        """Keep a file or a folder."""
+        if path.is_dir():
+            self._client.log_artifacts(self.id, str(path), path.name)
+        else:
+            self._client.log_artifact(self.id, str(path))
+
+    def model(self, name: str, path: Path, alias: str) -> None:
+        """Keep a model file, register it as the next version of a model, and let an alias point to it.
+
+        Args:
+            name: of the registered model.
+            path: the file; its SHA-256 becomes a tag of the version, by which `start` finds the run again.
+            alias: e.g. base or refined.
+        """
+        from mlflow.exceptions import MlflowException
+
+        self._client.log_artifact(self.id, str(path), "model")
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"{self._client.get_run(self.id).info.artifact_uri}/model"
+        version = self._client.create_model_version(name, source, self.id, tags={"sha256": sha256(path)})
+        self._client.set_registered_model_alias(name, alias, version.version)
+
+
+@contextmanager
+def start(
+    stage: str,
+    settings: Mapping[str, Any],
+    root: Path,
+    *,
+    experiment: str = EXPERIMENT,
+    resumed: bool = False,
+    filtered_by: Path | None = None,
+) -> Iterator[Run]:
+    """Open a run, and close it as FINISHED, as KILLED after Ctrl-C, or as FAILED after any other exception.
+
+    Tags: `stage`, `git.commit`, `git.dirty`, `data.<path>` (DVC's md5 of each data input of the stage), `dvc.exp`
+    (the experiment's name under `dvc exp run`), `resumed_from` and `filtered_by` (ids of runs).
+
+    Args:
+        stage: train or retrain.
+        settings: the run's parameters.
+        root: the project; the store is mlflow.db there unless MLFLOW_TRACKING_URI names another.
+        experiment: another name keeps trials apart from the pipeline's runs.
+        resumed: the training goes on from a checkpoint: tag the run that left it.
+        filtered_by: model file that chose this run's data: tag the run that trained it.
+
+    Yields:
+        The run.
+    """
+    client = _client(root)
+    experiment_id = _experiment(client, experiment, root)
+    tags = {"mlflow.runName": stage, "stage": stage, **_origin(stage, root)}
+    if resumed and (left := _unfinished(client, experiment_id, stage)):
+        tags["resumed_from"] = left
+    if filtered_by and (teacher := _trained(client, filtered_by)):
+        tags["filtered_by"] = teacher
+    run = Run(client, client.create_run(experiment_id, tags=tags).info.run_id)
+    if OPENED_RUNS in os.environ:
+        with open(os.environ[OPENED_RUNS], "a") as file:
+            file.write(f"{run.id}\n")
+    from mlflow.entities import Param
+
+    client.log_batch(run.id, params=[Param(name, str(value)) for name, value in settings.items()])
+    state = "FAILED"
+    try:
+        yield run
+        state = "FINISHED"
+    except KeyboardInterrupt:
+        state = "KILLED"
+        raise
+    finally:
+        client.set_terminated(run.id, state)
+
+
+def experiment_of(workdir: str) -> str:
+    """Name of the experiment, and of the registered model, of the runs of a working folder.
+
+    Args:
+        workdir: the pipeline's, or any other, whose runs are trials and kept apart.
+    """
+    return EXPERIMENT if Path(workdir) == Path(PIPELINE) else f"{EXPERIMENT}-trials"
+
+
+def attach(run_id: str, path: Path, root: Path) -> None:
+    """Add a file to a run that is closed already, such as the notebook that was its process.
+
+    Args:
+        run_id: of the run.
+        path: the file.
+        root: the project.
+    """
+    _client(root).log_artifact(run_id, str(path), "notebook")
+
+
+def promote(name: str, source: str, target: str, root: Path) -> bool:
+    """Let an alias of a registered model point where another one does, e.g. `champion` to `refined`.
+
+    Nothing happens where the store does not know the model, e.g. because DVC fetched it instead of training it.
+
+    Args:
+        name: of the registered model.
+        source: the alias that is read.
+        target: the alias that is set.
+        root: the project.
+
+    Returns:
+        Whether the alias was set.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = _client(root)
+    try:
+        version = client.get_model_version_by_alias(name, source).version
+    except MlflowException:
+        return False
+    client.set_registered_model_alias(name, target, version)
+    return True
+
+
+def store(root: Path) -> str:
+    """URI of the MLflow store: MLFLOW_TRACKING_URI, or a sqlite file at the root, whatever the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+
+
+def _client(root: Path) -> "MlflowClient":
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    # Making the database is told in a dozen lines, once, which look like something went wrong.
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+    return mlflow.MlflowClient(tracking_uri=store(root), registry_uri=store(root))
+
+
+def _experiment(client: "MlflowClient", name: str, root: Path) -> str:
+    if known := client.get_experiment_by_name(name):
+        return str(known.experiment_id)
+    # MLflow's default place for the files of a local store is relative to the working directory.
+    place = (root / "mlruns").as_uri() if store(root).startswith("sqlite:") else None
+    return str(client.create_experiment(name, artifact_location=place))
+
+
+def _origin(stage: str, root: Path) -> dict[str, str]:
+    """Tags that tell what a run was made from."""
+    tags = {}
+    if commit := _git(root, "rev-parse", "HEAD"):
+        tags["git.commit"] = tags["mlflow.source.git.commit"] = commit
+        tags["git.dirty"] = str(bool(_git(root, "status", "--porcelain", "--", *SOURCES))).lower()
+    if experiment := os.environ.get("DVC_EXP_NAME"):
+        tags["dvc.exp"] = experiment
+    for path, md5 in _data(stage, root).items():
+        tags[f"data.{path}"] = md5
+    return tags
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _data(stage: str, root: Path) -> dict[str, str]:
+    """DVC's md5 of the data that a stage reads: what the stages before it last wrote, as dvc.lock has it."""
+    pipeline, lock = root / "dvc.yaml", root / "dvc.lock"
+    if not pipeline.exists() or not lock.exists():
+        return {}
+    reader = YAML(typ="safe")
+    inputs = reader.load(pipeline.read_text(encoding="utf-8"))["stages"].get(stage, {}).get("deps", [])
+    made = {
+        out["path"]: out["md5"]
+        for each in reader.load(lock.read_text(encoding="utf-8")).get("stages", {}).values()
+        for out in each.get("outs", [])
+        if "md5" in out
+    }
+    return {path: made[path] for path in inputs if path in made}
+
+
+def _unfinished(client: "MlflowClient", experiment_id: str, stage: str) -> str:
+    """Id of the newest run of a stage that did not finish; "" if the newest did."""
+    runs = client.search_runs([experiment_id], f"tags.stage = '{stage}'", max_results=1, order_by=["start_time DESC"])
+    if not runs or runs[0].info.status == "FINISHED":
+        return ""
+    if runs[0].info.status == "RUNNING":
+        client.set_terminated(runs[0].info.run_id, "KILLED")  # it had no time to say so itself
+    return str(runs[0].info.run_id)
+
+
+def _trained(client: "MlflowClient", path: Path) -> str:
+    """Id of the run that registered a model file; "" if none did."""
+    versions = client.search_model_versions(f"tags.sha256 = '{sha256(path)}'", max_results=1)
+    return str(versions[0].run_id) if versions else ""
+
+
+def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}/")
+        elif not isinstance(value, str) and value is not None:
+            yield prefix + name, float(value)

@@ -1,0 +1,163 @@
+"""The rules of the house: what keeps the modules in order, the notebooks thin and the parameters in one place."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from syncnet_lib import config, run
+
+# Later modules build on earlier ones, along the way that the data takes; the last ones serve people and notebooks.
+ORDER = [
+    *("errors", "settings", "files", "fanout", "media", "audio", "shots", "faces", "tracks"),
+    *("voice", "articulation", "portrait", "people", "puppet", "synthetic", "corpus", "clips", "pairs"),
+    *("model", "loss", "scoring", "embed", "timing", "train", "refine", "infer", "evaluate"),
+    *("report", "tracking", "config", "run", "cli"),
+]
+# These decide how or where something is done, not what comes out of it.
+MECHANICS = {"errors", "settings", "files", "fanout", "timing", "report", "tracking", "config", "run", "cli"}
+MODULES = sorted((ROOT / "syncnet_lib").glob("[!_]*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+OTHERS = [ROOT / name for name in ("dvc.yaml", "params.yaml", "Makefile", "pyproject.toml", "environment.yml")]
+PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+LOOPS = (ast.For, ast.While, ast.AsyncFor)
+ABSOLUTE = re.compile(r"""["'\s(=](/(home|root|tmp|work|Users|mnt|data)/|[A-Z]:\\)""")
+
+
+def imports(source: str) -> set[str]:
+    """Modules of this library that a text imports."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module == "syncnet_lib":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("syncnet_lib."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("syncnet_lib.")}
+    return found
+
+
+def code(path: Path) -> list[str]:
+    """Sources of a notebook's code cells, without the lines that are IPython's."""
+    cells = nbformat.read(path, as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    return ["\n".join("" if line.startswith(("%", "!")) else line for line in text.splitlines()) for text in sources]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_imports_point_one_way(path: Path) -> None:
+    assert path.stem in ORDER, "give the new module its place in ORDER"
+    place = ORDER.index(path.stem)
+    wrong = {name for name in imports(path.read_text()) if ORDER.index(name) >= place}
+    assert not wrong, f"{path.stem} imports what comes after it"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_only_tracking_imports_mlflow(path: Path) -> None:
+    assert ("import mlflow" in path.read_text() or "from mlflow" in path.read_text()) == (path.stem == "tracking")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_library_takes_paths_as_arguments(path: Path) -> None:
+    if ORDER.index(path.stem) < ORDER.index("config"):
+        assert "config.ROOT" not in path.read_text()
+        assert "syncnet_lib.config" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", [*MODULES, *NOTEBOOKS, *OTHERS], ids=lambda path: path.name)
+def test_no_absolute_path(path: Path) -> None:
+    assert not ABSOLUTE.search(path.read_text()), "start from config.ROOT"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+class TestNotebook:
+    def test_is_short(self, path: Path) -> None:
+        cells = nbformat.read(path, as_version=4).cells
+        lines = sum(bool(line.strip()) for text in code(path) for line in text.splitlines())
+        assert len(cells) <= 25
+        assert lines <= 120
+        assert cells[0].cell_type == "markdown"
+        assert cells[0].source.startswith("# ")
+
+    def test_is_thin(self, path: Path) -> None:
+        for node in (node for text in code(path) for node in ast.walk(ast.parse(text))):
+            assert not isinstance(node, ast.ClassDef), "a class belongs into the library"
+            if isinstance(node, ast.FunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 8, f"{node.name} belongs into the library"
+            if isinstance(node, LOOPS):
+                # Writing out a dict of figures is no loop over data.
+                over = ast.unparse(node.iter) if isinstance(node, ast.For) else "while"
+                assert re.fullmatch(r"\w+\.items\(\)", over), f"a loop over {over} belongs into the library"
+
+    def test_is_kept_without_outputs(self, path: Path) -> None:
+        for cell in nbformat.read(path, as_version=4).cells:
+            assert cell.id
+            if cell.cell_type == "code":
+                assert not cell.outputs, "nbstripout --keep-id, or pre-commit install"
+                assert cell.execution_count is None
+
+    def test_has_one_parameters_cell(self, path: Path) -> None:
+        cells = nbformat.read(path, as_version=4).cells
+        assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+        names = run.parameter_names(path)
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("stage", config.STAGES)
+class TestStage:
+    def test_runs_its_notebook(self, stage: str) -> None:
+        notebook = run.stage_notebook(stage, PIPELINE)
+        assert shlex.split(PIPELINE[stage]["cmd"]) == ["python", "-m", "syncnet_lib.run", stage, notebook]
+        assert (ROOT / notebook).is_file()
+
+    def test_watches_exactly_the_code_cells(self, stage: str) -> None:
+        run.check_cells(stage, ROOT)
+
+    def test_parameters_have_the_same_names_everywhere(self, stage: str) -> None:
+        section = config.STAGES[stage]
+        own = set(config.settings_class(section).model_fields) if section else set()
+        common = set(config.CommonSettings.model_fields)
+        assert not own & common
+        names = set(run.parameter_names(ROOT / run.stage_notebook(stage, PIPELINE)))
+        assert own | {"stage", "workdir"} <= names <= own | common | {"stage", "workdir"}
+        params = [entry for entry in PIPELINE[stage].get("params", []) if isinstance(entry, str)]
+        assert (section in params) == bool(section)
+        assert ("common.seed" in params) == ("seed" in names)
+        assert ({"profile", "profiles"} <= set(params)) == (section in config.PROFILED)
+
+    def test_watches_the_library_it_uses(self, stage: str) -> None:
+        watched = {Path(dep).stem for dep in PIPELINE[stage]["deps"] if str(dep).startswith("syncnet_lib/")}
+        used = set().union(*(imports(text) for text in code(ROOT / run.stage_notebook(stage, PIPELINE))))
+        assert used - MECHANICS <= watched
+        reachable = set(used)
+        while more := set().union(*(imports(module(name)) for name in reachable)) - reachable:
+            reachable |= more
+        assert watched <= reachable, "it watches what it does not use"
+
+
+def module(name: str) -> str:
+    return (ROOT / "syncnet_lib" / f"{name}.py").read_text()
+
+
+def test_every_module_is_watched_by_a_stage() -> None:
+    watched = {Path(str(dep)).stem for stage in PIPELINE.values() for dep in stage["deps"]}
+    # infer serves people with a video, not the experiment.
+    assert {path.stem for path in MODULES} - MECHANICS - {"infer"} <= watched
+
+
+def test_stages_run_in_the_order_of_the_pipeline() -> None:
+    assert list(PIPELINE) == list(config.STAGES)
+
+
+def test_every_parameter_stands_in_params_yaml_with_a_comment() -> None:
+    content = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
+    for section in config.SECTIONS:
+        assert set(content[section]) == set(config.settings_class(section).model_fields), section
+    for number, line in enumerate((ROOT / "params.yaml").read_text().splitlines(), 1):
+        if line.strip() and not line.startswith("#") and not re.fullmatch(r"\s*\w+:", line):
+            assert re.search(r"\s# \S.*", line), f"params.yaml:{number} has no comment"

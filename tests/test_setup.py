@@ -1,0 +1,204 @@
+"""The environment: what is declared, what is locked, what is imported, and the Makefile that installs it."""
+
+import ast
+import os
+import re
+import stat
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK = (ROOT / "requirements.lock").read_text()
+
+
+def locked() -> dict[str, list[str]]:
+    """Package -> versions of requirements.lock; more than one where the Python version decides."""
+    versions: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", LOCK, re.MULTILINE):
+        versions.setdefault(canonicalize_name(name), []).append(version)
+    return versions
+
+
+def declared(*groups: str) -> list[Requirement]:
+    runtime = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
+    return runtime + [Requirement(text) for group in groups for text in PROJECT["dependency-groups"][group]]
+
+
+def test_every_declared_package_is_locked_as_declared() -> None:
+    versions = locked()
+    for requirement in declared("dev"):
+        found = versions.get(canonicalize_name(requirement.name), [])
+        assert found, f"{requirement.name} is not in requirements.lock: make lock"
+        assert all(requirement.specifier.contains(version) for version in found), requirement
+
+
+def test_every_locked_package_has_hashes_and_parses() -> None:
+    entries = re.split(r"\n(?=[A-Za-z0-9])", LOCK.split("\n", 2)[2])
+    assert len(entries) > 100
+    for entry in entries:
+        assert "--hash=sha256:" in entry, entry[:80]
+        assert Requirement(entry.split("\\")[0].strip()).name
+    assert "make lock" in LOCK.splitlines()[1]
+    assert "--index-url" not in LOCK
+
+
+def test_this_environment_is_the_locked_one() -> None:
+    for match in re.finditer(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)(?: ; ([^\\]+?))? \\$", LOCK, re.MULTILINE):
+        name, version, marker = match.groups()
+        if marker is None or Marker(marker).evaluate():
+            assert metadata.version(name) == version
+
+
+def test_conda_installs_the_same() -> None:
+    environment = YAML(typ="safe").load((ROOT / "environment.yml").read_text())
+    python = next(text for text in environment["dependencies"] if isinstance(text, str) and text.startswith("python"))
+    assert python.removeprefix("python ") == PROJECT["project"]["requires-python"]
+    assert environment["dependencies"][-1] == {"pip": ["-r requirements.lock"]}
+
+
+def test_every_import_is_declared() -> None:
+    providers = metadata.packages_distributions()
+    runtime = {canonicalize_name(each) for needed in declared() for each in (needed.name, *needed.extras)}
+    testing = {canonicalize_name(requirement.name) for requirement in declared("dev")}
+    runtime.add("protobuf")  # mediapipe's own interface is made of it
+    for folder, allowed in (("syncnet_lib", runtime), ("benchmarks", runtime), ("tests", runtime | testing)):
+        own = {"syncnet_lib", *(path.stem for path in (ROOT / folder).glob("*.py"))}
+        for path in (ROOT / folder).glob("*.py"):
+            for name in imported(path.read_text()) - own - set(sys.stdlib_module_names):
+                distributions = {canonicalize_name(each) for each in providers.get(name, [])}
+                assert distributions & allowed, f"{path.name} imports {name}: declare it in pyproject.toml"
+
+
+def imported(source: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def make(folder: Path, *arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}" if path else os.environ["PATH"]}
+    command = ["make", "--no-print-directory", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_help_is_the_default_and_names_every_target() -> None:
+    text = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert targets
+    for shown in (make(ROOT), make(ROOT, "help")):
+        assert shown.returncode == 0
+        assert [line.split()[0] for line in shown.stdout.splitlines()] == targets[1].split()
+    assert {"help", "repro", "test", "lab", "ui", "lint", "bench", "lock"} == set(targets[1].split())
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A checkout with a lock and no environment, and commands that only say that they were called."""
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    for name in ("Makefile", "pyproject.toml"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    (folder / "requirements.lock").write_text("uv==1.2.3 \\\n    --hash=sha256:00\n")
+    script = (
+        '#!/bin/sh\necho "$@" >> "$LOG"\n'
+        'case "$*" in\n'
+        '  "-m venv"*) mkdir -p .venv/bin; cp "$0" .venv/bin/python;;\n'
+        "  *version_info*) exit ${OLD:-0};;\n"
+        '  *"pip sync"*) exit ${BROKEN:-0};;\n'
+        "esac\n"
+    )
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "python3"
+    fake.write_text(script)
+    fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+def calls(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, list[str]]:
+    log = folder.parent / "log"
+    log.unlink(missing_ok=True)
+    for name, value in {"LOG": str(log), "OLD": "0", "BROKEN": "0", **environment}.items():
+        os.environ[name] = value
+    try:
+        done = make(folder, *arguments, path=str(folder.parent / "bin"))
+    finally:
+        for name in ("LOG", "OLD", "BROKEN"):
+            os.environ.pop(name, None)
+    return done.returncode, done.stderr, log.read_text().splitlines() if log.exists() else []
+
+
+def test_environment_is_made_once_and_again_when_the_lock_is_newer(bare: Path) -> None:
+    code, err, first = calls(bare, "lint")
+    assert (code, err) == (0, "")
+    assert first[1] == "-m venv .venv"
+    assert first[2].endswith("uv==1.2.3"), "the locked uv"
+    assert "pip sync" in first[3]
+    assert "--require-hashes requirements.lock" in first[3]
+    assert "--no-deps --no-build-isolation --editable ." in first[4]
+    assert [call for call in calls(bare, "lint")[2] if "venv" in call and "-m venv" in call] == []
+    newer = (bare / ".venv" / ".ready").stat().st_mtime + 10
+    os.utime(bare / "requirements.lock", (newer, newer))
+    kept = bare / ".venv" / "kept"
+    kept.touch()
+    assert "-m venv .venv" in calls(bare, "lint")[2]
+    assert kept.exists(), "brought up to date in place"
+
+
+def test_half_an_installation_is_done_again(bare: Path) -> None:
+    code, _, _ = calls(bare, "lint", BROKEN="1")
+    assert code != 0
+    assert not (bare / ".venv" / ".ready").exists()
+    left = bare / ".venv" / "half a package"
+    left.touch()
+    code, _, again = calls(bare, "lint")
+    assert code == 0
+    assert "-m venv .venv" in again
+    assert not left.exists()
+
+
+def test_wrong_python_is_one_line(bare: Path) -> None:
+    code, err, _ = calls(bare, "lint", OLD="1")
+    assert code != 0
+    assert err.splitlines()[0].startswith("error: Python 3.11 or 3.12 is needed")
+    assert not (bare / ".venv").exists()
+
+
+def test_ci_runs_the_tests_and_keeps_their_exit_code(bare: Path) -> None:
+    (bare / ".ci").mkdir()
+    (bare / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
+    for code in (0, 3):
+        (bare / "Makefile").write_text(f"test:\n\t@echo '=== 7 passed in 1.23s ==='; echo later; exit {code}\n")
+        done = subprocess.run(["bash", ".ci/run"], cwd=bare, capture_output=True, text=True, check=False)
+        assert done.stdout.splitlines()[-1] == "=== 7 passed in 1.23s ==="
+        assert (done.returncode == 0) == (code == 0)
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_hooks_need_no_network() -> None:
+    hooks = YAML(typ="safe").load((ROOT / ".pre-commit-config.yaml").read_text())
+    assert [repository["repo"] for repository in hooks["repos"]] == ["local"]
+    entries = [hook["entry"] for repository in hooks["repos"] for hook in repository["hooks"]]
+    assert all(entry.startswith(".venv/bin/python -m ") for entry in entries)
+    assert any("nbstripout --keep-id" in entry for entry in entries)
+
+
+def test_dvc_is_ready_and_silent() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "dvc", "config", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert "core.analytics=false" in shown.lower()
+    assert "cache.type=reflink,copy" in shown
