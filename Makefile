@@ -10,6 +10,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+# Compiled modules are kept whatever the user's shell says: without them each notebook's kernel compiles torch anew.
+export PYTHONDONTWRITEBYTECODE :=
 # `make ui` only shows runs: no workers for MLflow's background jobs.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 

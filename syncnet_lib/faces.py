@@ -173,7 +173,7 @@ class _Graphs:
         """Run the model of this name on a (h, w, 3) uint8 RGB image."""
         if name in self._talked:
             return self._call(name, image)
-        with _silent_stderr():
+        with silent_stderr():
             if name not in self._graphs:
                 self._graphs[name] = self._mesh() if name == "mesh" else self._detector(name)
             result = self._call(name, image)
@@ -213,7 +213,8 @@ _graphs = _Graphs()
 
 
 @contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
+def silent_stderr() -> Iterator[None]:
+    """Hold off what C++ code writes to stderr past Python's back."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nothing:

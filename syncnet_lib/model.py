@@ -267,6 +267,17 @@ class SyncNet(nn.Module):
         return model.to(device).eval()
 
 
+def pick_device(name: str) -> torch.device:
+    """The device of a settings value: "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: a GPU is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("common.device", "no GPU is visible", "use auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 def prepare_frames(frames: np.ndarray, spec: Spec) -> np.ndarray:
     """Reduce crops to what a model is stored at.
 

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from scipy.spatial import Delaunay
 
+from syncnet_lib.faces import silent_stderr
+
 # Landmark numbers of mediapipe's face mesh, from the picture's left to its right.
 OUTER_UPPER = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291)
 OUTER_LOWER = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291)
@@ -217,9 +219,10 @@ def photo() -> Photo:
 
     image = skimage.data.astronaut()
     larger = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
+    solutions = mediapipe.solutions
+    with silent_stderr(), solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True) as mesh:
         marks = mesh.process(larger).multi_face_landmarks[0].landmark
-    with mediapipe.solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmenter:
+    with silent_stderr(), solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmenter:
         cover = segmenter.process(image).segmentation_mask.astype(np.float32)
     points = np.array([(p.x, p.y, p.z) for p in marks]) * image.shape[0]
     part = np.s_[: _TOP + _BOTTOM, _LEFT:_RIGHT]

@@ -31,8 +31,9 @@ class Settings(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             if first["type"] == "extra_forbidden":
-                near = difflib.get_close_matches(name, cls.model_fields, n=1, cutoff=0)
-                raise InputError(f"{where}.{name}", "unknown parameter", f"did you mean {near[0]}?") from None
+                near = difflib.get_close_matches(name, cls.model_fields, n=1)
+                cure = f"did you mean {near[0]}?" if near else f"known are {', '.join(cls.model_fields)}"
+                raise InputError(f"{where}.{name}", "unknown parameter", cure) from None
             if first["type"] == "missing":
                 raise InputError(f"{where}.{name}", "parameter is missing", "add it") from None
             cause = f"{first['msg']}, got {first['input']!r} ({type(first['input']).__name__})"

@@ -17,7 +17,6 @@ from torch import Tensor
 from syncnet_lib import files, loss, scoring
 from syncnet_lib.audio import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.embed import embed_split, split_distances
-from syncnet_lib.errors import InputError
 from syncnet_lib.model import ModelName, SyncNet, centre, prepare_frames, prepare_mfcc
 from syncnet_lib.pairs import Draw, Sampler, Split
 from syncnet_lib.settings import Settings
@@ -157,17 +156,6 @@ class Epoch:
             return dict.fromkeys(("auc", "k5", "clip_accuracy"), math.nan)
         k5 = self.validation["accuracy_by_frames"]["5"]
         return {"auc": self.validation["auc"], "k5": k5, "clip_accuracy": self.validation["clip_accuracy"]}
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of a settings value: "auto" takes a GPU where there is one.
-
-    Raises:
-        InputError: a GPU is asked for and there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("common.device", "no GPU is visible", "use auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def rate(step: int, steps: int, peak: float) -> float:

@@ -92,3 +92,12 @@ def test_cepstral_mean_is_taken_off_each_clip():
 def test_centre():
     frames = torch.arange(36).view(1, 6, 6)
     assert torch.equal(model.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
+
+
+def test_no_gpu_is_one_line():
+    assert model.pick_device("cpu").type == "cpu"
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert model.pick_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="no GPU"):
+        model.pick_device("cuda")

@@ -12,6 +12,7 @@ from syncnet_lib.train import TrainSettings
     ("values", "expected"),
     [
         ({"epoch": 3}, "train.epoch: unknown parameter; did you mean epochs?"),
+        ({"xyz": 3}, "train.xyz: unknown parameter; known are model, loss"),
         ({"epochs": "3"}, "train.epochs"),
         ({"epochs": 0}, "greater than or equal to 1"),
         ({"augment": "false"}, "train.augment"),
