@@ -1,5 +1,6 @@
 """How fast extraction is: seconds of video per second on one core, by phase; against the reference's way; and memory.
 
+    python -m benchmarks.extract                       # as the next line, on two videos that it makes first
     python -m benchmarks.extract speed VIDEO ...       # phases, and the reference's way with the same detector
     python -m benchmarks.extract workers FOLDER        # one worker against two
     python -m benchmarks.extract memory VIDEO MINUTES  # peak memory for the video repeated to this length
@@ -24,7 +25,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from syncnet_lib import clips, faces, media
+from syncnet_lib import clips, faces, media, synthetic
 from syncnet_lib.clips import ExtractSettings
 from syncnet_lib.media import FPS, Picture
 from syncnet_lib.shots import THUMBNAIL, ShotFinder
@@ -175,7 +176,7 @@ def _repeat(path: Path, long: Path, seconds: float) -> None:
 def main(arguments: Iterator[str] | None = None) -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds = parser.add_subparsers(dest="kind")
     kinds.add_parser("speed").add_argument("videos", nargs="+", type=Path)
     kinds.add_parser("workers").add_argument("folder", type=Path)
     lengths = kinds.add_parser("memory")
@@ -183,7 +184,12 @@ def main(arguments: Iterator[str] | None = None) -> None:
     lengths.add_argument("minutes", type=float)
     chosen = parser.parse_args(None if arguments is None else list(arguments))
     cv2.setNumThreads(1)
-    if chosen.kind == "speed":
+    if chosen.kind is None:
+        with tempfile.TemporaryDirectory() as folder:
+            settings = synthetic.SyntheticSettings(clips=2, identities=2, seconds=10.0, noisy_share=0.0)
+            videos, _ = synthetic.make(Path(folder), settings, seed=0, workers=0, progress=False)
+            speed([Path(folder) / path for path in videos["path"]])
+    elif chosen.kind == "speed":
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
         speed(chosen.videos)
     elif chosen.kind == "workers":

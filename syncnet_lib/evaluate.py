@@ -245,7 +245,7 @@ def example(results: Results, model: str) -> tuple[dict[str, np.ndarray], str]:
         for name, verdict in results.verdicts.items()
         if "means" in verdict
     }
-    return curves, f"{row.clip_id}: true offset {row.truth:+d}, the {model} model finds {row.offset:+d}"
+    return curves, f"{row.clip_id}: true offset {row.truth}, the {model} model finds {row.offset}"
 
 
 def metrics(results: Results, rejected: pd.DataFrame, further: Extra) -> dict[str, Any]:

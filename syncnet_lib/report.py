@@ -201,10 +201,12 @@ def _draw_shifts(axes: Axes, curves: Mapping[str, np.ndarray], title: str) -> No
     for (name, means), colour in zip(curves.items(), (NEUTRAL, GENUINE, FALSE), strict=False):
         at = len(means) // 2 - np.arange(len(means))
         best, sure = scoring.offset(means), scoring.confidence(means)
-        axes.plot(at, means, color=colour, label=f"{name}: offset {best:+d}, confidence {sure:.2f}")
+        axes.plot(at, means, color=colour, label=f"{name}: offset {best}, confidence {sure:.2f}")
         axes.plot(best, np.nanmin(means), "o", color=colour)
     axes.axvline(0, color="black", alpha=0.2, linewidth=0.8)
-    axes.legend(frameon=False)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend above the curves
+    axes.legend(frameon=False, loc="upper left")
 
 
 def accuracy_by_length(metrics: Mapping[str, Mapping[str, Any]]) -> Figure:
