@@ -86,7 +86,7 @@ def _dask(
             cluster = LocalCluster(
                 n_workers=min(workers, len(items)),
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port: two runs at once must not meet, nor be seen outside
                 local_directory=scratch,
                 silence_logs=50,
                 memory_limit=None,
