@@ -26,7 +26,7 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
         samples: (N,) int16, 16 kHz mono.
 
     Returns:
-        (1 + ceil((N - 400) / 160), 13) float32; 575,616 samples give 3,597 steps (facts.md, section 1).
+        (1 + ceil((N - 400) / 160), 13) float32; 575,616 samples give 3,597 steps (seed).
     """
     return python_speech_features.mfcc(samples, SAMPLE_RATE).astype(np.float32)
 

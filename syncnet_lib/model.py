@@ -33,7 +33,7 @@ class Spec:
         size: side of the crop the network sees; cut at random in training, from the centre otherwise.
         embedding: dimensions of an embedding.
         normalise: embeddings have length 1, so that distances lie in [0, 2].
-        cepstral_mean: the clip's mean MFCC is taken off before windows are cut (facts.md, section 8).
+        cepstral_mean: the clip's mean MFCC is taken off before windows are cut: another microphone is no asynchrony.
     """
 
     name: ModelName
@@ -53,7 +53,7 @@ SPECS = {
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int | None = None) -> list[nn.Module]:
-    """Convolution, BatchNorm and ReLU, as after every convolution of the released model (facts.md, section 2)."""
+    """Convolution, BatchNorm, ReLU: the order of the released model (syncnet_python, SyncNetModel.py)."""
     pad = kernel // 2 if padding is None else padding
     return [nn.Conv2d(inputs, outputs, kernel, stride, pad, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
@@ -188,7 +188,7 @@ class SyncNet(nn.Module):
         self.lips, self.sound = lips(self.spec.embedding), sound(self.spec.embedding)
         self.register_buffer("mfcc_mean", torch.zeros(MFCC_SIZE))
         self.register_buffer("mfcc_std", torch.ones(MFCC_SIZE))
-        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())  # CLIP's start, as in facts.md, section 8
+        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())  # where CLIP starts
         # Channels last nearly halves the small network's step on a CPU and is what tensor cores want.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -12,7 +12,7 @@ VSHIFT = 15
 TOLERANCE = 1
 """An offset within one frame counts as right (paper, section 4)."""
 CLIP_FRAMES = (5, 7, 9, 11, 13, 15)
-"""Clip lengths of the published accuracy tables, in frames (facts.md, section 4)."""
+"""Clip lengths of the published accuracy tables, in frames (e.g. Chung, Chung & Kang 2019, on LRS2)."""
 
 
 def shift_distances(

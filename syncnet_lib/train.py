@@ -159,7 +159,7 @@ class Epoch:
 
 
 def rate(step: int, steps: int, peak: float) -> float:
-    """Learning rate: 3 % warm-up, then a cosine to zero (facts.md, section 8)."""
+    """Learning rate: 3 % warm-up, then a cosine to zero."""
     warm = max(1, math.ceil(0.03 * steps))
     if step < warm:
         return peak * (step + 1) / warm
@@ -284,7 +284,7 @@ def _step(
     with timer.phase("backward"):
         value.backward()
     with timer.phase("update"):
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)  # facts.md, section 8
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)  # a rare large step costs the first epochs
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     return value.detach()
