@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shlex
@@ -73,6 +74,9 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
             nb_man.cell_start = cell_start
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
+    # A kernel that ends with an error may close its channels under a callback, and tornado then logs a traceback of its
+    # own; what matters arrives as an exception.
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)
     papermill_engines.register("syncnet", Engine)
     failed = copy.with_suffix(".failed.ipynb")
     remove(failed)
