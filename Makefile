@@ -26,7 +26,7 @@ repro: $(READY)  ## run the whole experiment: every stage whose inputs changed
 	@$(BIN)/python -m syncnet_lib.run results
 
 test: $(READY)  ## all tests, every notebook included
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
 	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks \

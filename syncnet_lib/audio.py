@@ -1,5 +1,8 @@
 """Samples to MFCC, and the arithmetic that ties sound to frames: 640 samples = 4 MFCC steps = 1 frame."""
 
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
 import numpy as np
 import python_speech_features
 
@@ -17,6 +20,10 @@ HOP = SAMPLE_RATE // MFCC_RATE
 """Samples between two MFCC steps."""
 MFCC_SPAN = SAMPLE_RATE // 40
 """Samples under one MFCC step: 25 ms (seed)."""
+PORTION = 60 * FPS
+"""Frames whose sound is in memory at a time where a clip may be hours long."""
+SPEECH_RANGE, SPEECH_FLOOR = 30.0, -55.0
+"""A frame carries speech from 30 dB below the loud parts (95th percentile) of its clip and -55 dB of full scale."""
 
 
 def mfcc(samples: np.ndarray) -> np.ndarray:
@@ -60,6 +67,46 @@ def frame_mfcc(samples: np.ndarray, warp: int = 0) -> np.ndarray:
     return cepstra[:steps].astype(np.float32)
 
 
+def stored(file: BinaryIO, low: int, high: int, start: int = 0, length: int | None = None) -> np.ndarray:
+    """Samples of a recording that lies in a file of raw int16.
+
+    Args:
+        file: opened for reading.
+        low, high: samples of the recording, the last one not included.
+        start: sample of the file with which the recording begins.
+        length: its samples; None for all that follow.
+
+    Returns:
+        (high - low,) int16, zeros beyond the end of the recording or of the file.
+    """
+    samples = np.zeros(high - low, np.int16)
+    file.seek(2 * (start + low))
+    wanted = (high if length is None else min(high, length)) - low
+    heard = np.frombuffer(file.read(2 * wanted), np.int16)
+    samples[: len(heard)] = heard
+    return samples
+
+
+def portions(read: Callable[[int, int], np.ndarray], frames: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Sound of any length with the MFCC that the whole would have, a minute in memory at a time.
+
+    Args:
+        read: gives the (stop - start,) int16 samples from one sample to another, zeros where there are none.
+        frames: length.
+
+    Yields:
+        The first frame of a portion of n frames, its (n * 640,) int16 samples, and its (4 n, 13) float32 MFCC: those of
+        `frame_mfcc`.
+    """
+    for start in range(0, frames, PORTION):
+        stop = min(start + PORTION, frames)
+        # A step covers 25 ms, and by the pre-emphasis one sample before: one step more is computed and dropped.
+        spare = HOP if start else 0
+        samples = read(start * SAMPLES_PER_FRAME - spare, stop * SAMPLES_PER_FRAME + MFCC_SPAN - HOP)
+        own = samples[spare : spare + (stop - start) * SAMPLES_PER_FRAME]
+        yield start, own, mfcc(samples)[spare // HOP :]
+
+
 def window_count(frames: int, samples: int) -> int:
     """Number of windows of stride 1 in a clip (seed: `min_length = min(frames, samples // 640)`, less 5)."""
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - WINDOW_FRAMES)
@@ -74,5 +121,15 @@ def loudness(samples: np.ndarray) -> np.ndarray:
     Returns:
         (T,) float32, decibels relative to full scale, no less than -96 (one bit).
     """
-    frames = samples.reshape(-1, SAMPLES_PER_FRAME).astype(np.float32) / np.iinfo(np.int16).max
-    return np.maximum(10 * np.log10(np.square(frames).mean(axis=1) + 1e-12), -96.0).astype(np.float32)
+    return np.maximum(level(samples), -96.0).astype(np.float32)
+
+
+def level(samples: np.ndarray) -> np.ndarray:
+    """(T,) float64 mean power of each frame of (T * 640,) int16 samples, dB of full scale."""
+    frames = samples.reshape(-1, SAMPLES_PER_FRAME).astype(np.float64) / 2**15
+    return 10 * np.log10(np.square(frames).mean(1) + 1e-12)
+
+
+def speech(levels: np.ndarray) -> np.ndarray:
+    """(T,) bool: which frames carry speech, by their (T,) levels in dB alone."""
+    return levels > max(np.percentile(levels, 95) - SPEECH_RANGE, SPEECH_FLOOR)

@@ -7,6 +7,7 @@ and an interrupted run goes on where it stopped.
 
 import functools
 import hashlib
+import itertools
 import json
 import math
 import os
@@ -14,33 +15,30 @@ import re
 import shutil
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import av
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from syncnet_lib import fanout, files, media
+from syncnet_lib import audio, faces, fanout, files, layout, media
+from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media import SAMPLE_RATE, SAMPLES_PER_FRAME, Picture
 from syncnet_lib.shots import THUMBNAIL, ShotFinder
-from syncnet_lib.tracks import Crops, FaceTracker, TrackSettings
+from syncnet_lib.tracks import Crops, FaceTracker, TrackSettings, sharpness
 
-WINDOW_FRAMES = 5
-"""Frames that a model looks at (seed: 5 frames against 0.2 s)."""
-VERSION = 1
+VERSION = 3
 """Raised when extraction gives other clips for the same settings: cached results are then made anew."""
-SPEECH_RANGE, SPEECH_FLOOR = 30.0, -55.0
-"""A frame carries speech from 30 dB below the loud parts (95th percentile) of its clip and -55 dB of full scale."""
-PORTION = 60 * media.FPS
-"""Frames whose sound is in memory at a time when a clip is written."""
 COLUMNS = {
     "clip_id": "str",
     "video_id": "str",
     "speaker": "str",
+    "split": "str",
     "path": "str",
     "sha256": "str",
     "start_frame": "int64",
@@ -53,6 +51,11 @@ COLUMNS = {
     "faceless_share": "float64",
 }
 """Columns of the manifest."""
+TRACK_COLUMNS = ["path", "shot", "track", "first", "last", "left", "top", "right", "bottom", "reason"]
+"""Columns of tracks.parquet: where a track begins and ends (frames), its face's box in the last of them (pixels), and
+why it was refused ("" if it is a clip)."""
+PHASES = ("sound", "decode", "shots", "faces and crops", "writing")
+"""What the work on a video consists of."""
 
 
 class ExtractSettings(TrackSettings):
@@ -73,12 +76,16 @@ class Clip:
     Attributes:
         mouth: (T, 120, 120) uint8 gray, mapped from disk.
         samples: (T * 640,) int16, 16 kHz mono.
-        lips: (T,) float32 lip aperture over face height.
+        mfcc: (4 T, 13) float32, `audio.frame_mfcc` of the samples.
+        speech: (T,) bool: which frames carry speech.
+        lips: (T,) float32 lip aperture over face height; nan where mouth crops were imported.
         meta: provenance: source file and its hash, time span, shot, track, settings.
     """
 
     mouth: np.ndarray
     samples: np.ndarray
+    mfcc: np.ndarray
+    speech: np.ndarray
     lips: np.ndarray
     meta: dict[str, Any]
 
@@ -86,6 +93,7 @@ class Clip:
 @dataclass(frozen=True)
 class _Job:
     path: Path
+    sound: Path | None
     cache: Path
     settings: ExtractSettings
 
@@ -103,10 +111,13 @@ def extract(
     """Make the clips of many videos.
 
     Args:
-        videos: columns video_id, path, speaker and sha256 (may be empty), one row a video.
+        videos: a row a video, or a clip in the seed's layout (see `layout`): video_id and path; and, absent or "" where
+            not known, speaker, sha256, split and sound (the file with its sound where that is not the video).
         root: what relative paths start from.
-        out_dir: gets one folder a clip, clips.parquet and skipped.csv; clips of an earlier run are removed.
-        cache_dir: results by content, on the same file system as `out_dir` to be linked and not copied.
+        out_dir: gets one folder a clip, clips.parquet, tracks.parquet and skipped.csv; clips of an earlier run are
+            removed.
+        cache_dir: results by content, on the same file system as `out_dir` to be linked and not copied; and timing.csv,
+            kept there because it differs from run to run.
         settings: of the extraction.
         workers: processes; 0 for none of its own.
         progress: show a bar.
@@ -124,12 +135,13 @@ def extract(
     for video in videos.to_dict("records"):
         path = root / str(video["path"])
         try:
-            _check_file(path)
-            video["sha256"] = str(video.get("sha256") or "") or files.sha256(path)
+            sound, content = _sound_beside(path, root, str(video.get("sound") or ""))
+            video["sha256"] = str(video.get("sha256") or "") or content()
         except (InputError, OSError) as error:
-            skipped.append((str(video["path"]), _reason(error)))
+            skipped.append((str(video["path"]), fanout.reason(error)))
             continue
-        jobs[str(video["video_id"])] = (video, _Job(path, cache_dir / _key(video["sha256"], settings), settings))
+        cache = cache_dir / _key(video["sha256"], settings)
+        jobs[str(video["video_id"])] = (video, _Job(path, sound, cache, settings))
 
     todo = {job.cache: job for _, job in jobs.values() if not (job.cache / "result.json").exists()}
     failed = {}
@@ -137,20 +149,23 @@ def extract(
         _work, todo.values(), workers=workers, scheduler=scheduler, progress=progress, describe="extract"
     ):
         if isinstance(result, Exception):
-            failed[job.cache] = _reason(result)
+            failed[job.cache] = fanout.reason(result)
 
-    rows = []
+    rows, tracks, timing = [], [], []
     for video_id, (video, job) in sorted(jobs.items()):
         if job.cache in failed:
             skipped.append((str(video["path"]), failed[job.cache]))
             continue
         result = json.loads((job.cache / "result.json").read_text())
         skipped.extend((str(video["path"]), reason) for reason in result["refused"])
+        tracks += [{"path": str(video["path"]), **track} for track in result["tracks"]]
+        timing.append({"path": str(video["path"]), **json.loads((job.cache / "timing.json").read_text())})
         for clip in result["clips"]:
             row = {
                 "clip_id": f"{_safe(video_id)}_{clip['track']:02d}",
                 "video_id": video_id,
                 "speaker": str(video.get("speaker") or ""),
+                "split": str(video.get("split") or ""),
                 "path": str(video["path"]),
                 "sha256": video["sha256"],
                 **clip,
@@ -174,6 +189,10 @@ def extract(
         refused.to_csv(aside, index=False)
     with files.write_aside(out_dir / "clips.parquet") as aside:
         manifest.to_parquet(aside, index=False)
+    with files.write_aside(out_dir / "tracks.parquet") as aside:
+        pd.DataFrame(tracks, columns=TRACK_COLUMNS).to_parquet(aside, index=False)
+    with files.write_aside(cache_dir / "timing.csv") as aside:
+        pd.DataFrame(timing, columns=["path", "frames", *PHASES]).to_csv(aside, index=False)
     return manifest, refused
 
 
@@ -185,13 +204,38 @@ def load(folder: Path) -> Clip:
     """
     try:
         mouth = np.load(folder / "mouth.npy", mmap_mode="r", allow_pickle=False)
-        lips = np.load(folder / "lips.npy", allow_pickle=False)
+        mfcc, speech, lips = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("mfcc", "speech", "lips")
+        )
         with wave.open(str(folder / "audio.wav")) as file:
             samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
         meta = json.loads((folder / "clip.json").read_text())
     except (OSError, ValueError, EOFError, wave.Error) as error:
         raise InputError(folder, f"is not a clip: {error}", "run the extraction") from error
-    return Clip(mouth, samples, lips, meta)
+    return Clip(mouth, samples, mfcc, speech, lips, meta)
+
+
+def refused_stills(out_dir: Path, root: Path, count: int) -> dict[str, np.ndarray]:
+    """What refused face tracks look like.
+
+    Args:
+        out_dir, root: of `extract`.
+        count: how many, evenly spread.
+
+    Returns:
+        File and reason to (H, W, 3) uint8 RGB: the last picture of the track with its face outlined.
+    """
+    import cv2
+
+    table = pd.read_parquet(out_dir / "tracks.parquet")
+    refused = table[table.reason != ""]
+    shown = {}
+    for row in refused.iloc[:: max(1, math.ceil(len(refused) / count))].itertuples():
+        still = next(itertools.islice(_shown(root / row.path), row.last, None)).rgb.copy()
+        corner, opposite = (round(row.left), round(row.top)), (round(row.right), round(row.bottom))
+        cv2.rectangle(still, corner, opposite, (255, 0, 0), max(1, len(still) // 150))
+        shown[f"{Path(row.path).name}, {row.last / media.FPS:.1f} s: {row.reason}"] = still
+    return shown
 
 
 def _sweep(cache_dir: Path) -> None:
@@ -200,6 +244,26 @@ def _sweep(cache_dir: Path) -> None:
         pid = left.name.removesuffix(files.ASIDE).rpartition(".")[2]
         if pid.isdigit() and not Path("/proc", pid).exists():
             files.remove(left)
+
+
+def _sound_beside(path: Path, root: Path, sound: str) -> tuple[Path | None, Callable[[], str]]:
+    """The file that has the sound of a video, None where that is the video itself, and what gives the hash of both.
+
+    Raises:
+        InputError: one of them cannot be read.
+    """
+    if _is_ready_made(path):
+        return path / layout.SOUND, functools.partial(layout.digest, path)
+    _check_file(path)
+    if not sound:
+        return None, functools.partial(files.sha256, path)
+    _check_file(root / sound)
+    return root / sound, functools.partial(files.sha256, path, root / sound)
+
+
+def _is_ready_made(path: Path) -> bool:
+    """Whether a path is a clip in the seed's layout, and not a video."""
+    return (path / layout.FRAMES).is_dir()
 
 
 def _check_file(path: Path) -> None:
@@ -234,12 +298,6 @@ def _safe(name: str) -> str:
     return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, InputError):
-        return error.args[1]
-    return str(error) if isinstance(error, fanout.WorkerLost) else f"{type(error).__name__}: {error}"
-
-
 def _place(cached: Path, folder: Path, row: dict[str, Any], settings: ExtractSettings) -> None:
     with files.write_aside(folder) as aside:
         aside.mkdir()
@@ -265,27 +323,54 @@ def _work(job: _Job) -> None:
     cv2.setNumThreads(1)  # the processes are the parallelism
     with files.write_aside(job.cache) as aside:
         aside.mkdir()
-        result = _extract_one(job.path, aside, job.settings)
+        watch = _Stopwatch()
+        result = _extract_one(job.path, job.sound, aside, job.settings, watch)
         (aside / "result.json").write_text(json.dumps(result))
+        (aside / "timing.json").write_text(json.dumps({"frames": result["frames"], **watch.seconds}))
 
 
-def _extract_one(path: Path, folder: Path, settings: ExtractSettings) -> dict[str, Any]:
-    allowed = max(60.0, settings.time_limit * media.probe(path).duration)
+class _Stopwatch:
+    """Seconds of each phase of the work on a video."""
+
+    def __init__(self) -> None:
+        self.seconds = dict.fromkeys(PHASES, 0.0)
+        self._last = time.perf_counter()
+
+    def lap(self, phase: str) -> None:
+        """What has passed since the last lap belongs to this phase."""
+        now = time.perf_counter()
+        self.seconds[phase] += now - self._last
+        self._last = now
+
+
+def _extract_one(
+    path: Path, beside: Path | None, folder: Path, settings: ExtractSettings, watch: _Stopwatch
+) -> dict[str, Any]:
+    ready = _is_ready_made(path)
+    allowed = max(60.0, settings.time_limit * _duration(path))
     in_time = functools.partial(_check_time, path, time.monotonic() + allowed, allowed)
     sound_file = folder / "sound.raw"
+    # A sound file of its own begins with the first picture; the sound of a video is placed by the video's clock.
+    sound = media.audio_blocks(path, settings.audio_track) if beside is None else media.audio_blocks(beside)
     with sound_file.open("wb") as file:
-        for block in media.audio_blocks(path, settings.audio_track):
+        for block in sound:
             in_time()
             file.write(block.tobytes())
     if not sound_file.stat().st_size:
         raise InputError(path, "no sound: the sound track ends before the first picture")
     heard = math.ceil(sound_file.stat().st_size / (2 * SAMPLES_PER_FRAME))
+    watch.lap("sound")
 
+    if ready and _holds_mouths(path):
+        clip = _take_over(path, folder / "00", sound_file, heard)
+        sound_file.unlink()
+        watch.lap("writing")
+        return clip
     tracker = FaceTracker(settings, mouth=settings.crops != "face", face=settings.crops != "mouth")
     writers: dict[int, _Writer] = {}
-    clips, refused = [], []
+    clips, refused, tracks = [], [], []
     frames = 0
-    for item in _followed(path, tracker, settings):
+    for item in _followed(_shown(path), tracker, settings, watch):
         in_time()
         if isinstance(item, int):
             frames = item
@@ -293,12 +378,19 @@ def _extract_one(path: Path, folder: Path, settings: ExtractSettings) -> dict[st
             number = item.track.number
             if number not in writers:
                 writers[number] = _Writer(folder / f"{number:02d}")
-            writers[number].add(item, heard - item.track.first - writers[number].frames)
+            room = heard - item.track.first - writers[number].frames
+            writers[number].add(item.mouth, item.face, item.lips, room)
         else:
             written = writers.pop(item.number, None)
             span = f"face track of frames {item.first} to {item.last}"
-            if item.refused or written is None or written.frames < WINDOW_FRAMES:
-                refused.append(f"{span}: {item.refused or 'the sound ends before it'}")
+            reason = item.refused
+            if not reason and (written is None or written.frames < WINDOW_FRAMES):
+                reason = "the sound ends before it"
+            place = {name: round(getattr(item.face.box, name), 1) for name in ("left", "top", "right", "bottom")}
+            span_of = {"shot": item.shot, "track": item.number, "first": item.first, "last": item.last}
+            tracks.append({**span_of, **place, "reason": reason})
+            if reason or written is None:
+                refused.append(f"{span}: {reason}")
                 files.remove(folder / f"{item.number:02d}")
                 continue
             clips.append(
@@ -318,16 +410,78 @@ def _extract_one(path: Path, folder: Path, settings: ExtractSettings) -> dict[st
         raise InputError(path, f"shorter than one window ({frames} of {WINDOW_FRAMES} frames)")
     if not clips and not refused:
         refused.append(f"no face found in any of {frames} frames")
-    return {"frames": frames, "clips": clips, "refused": refused}
+    return {"frames": frames, "clips": clips, "refused": refused, "tracks": tracks}
 
 
-def _followed(path: Path, tracker: FaceTracker, settings: ExtractSettings) -> Iterator[Any]:
-    """What the tracker gives for a whole file, and after each picture how many there were."""
+def _duration(path: Path) -> float:
+    """Seconds of a video or of a clip in the seed's layout."""
+    return len(layout.frame_files(path)) / media.FPS if _is_ready_made(path) else media.probe(path).duration
+
+
+def _holds_mouths(path: Path) -> bool:
+    """Whether the pictures of a clip in the seed's layout are mouth crops: no larger than ours, so without a face."""
+    return max(next(layout.frames(path)).shape[:2]) <= faces.MOUTH_SIZE
+
+
+def _shown(path: Path) -> Iterator[Picture]:
+    """The pictures of a video, or of a clip in the seed's layout as if they came from one."""
+    if not _is_ready_made(path):
+        yield from media.pictures(path)
+        return
+    for image in layout.frames(path):
+        pixels = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+        yield Picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"))
+
+
+def _take_over(path: Path, folder: Path, sound_file: Path, heard: int) -> dict[str, Any]:
+    """A clip whose mouth crops are ready-made: they are only brought to our size."""
+    import cv2
+
+    writer = _Writer(folder)
+    edges = 0.0
+    no_face = np.zeros((0, faces.FACE_SIZE, faces.FACE_SIZE, 3), np.uint8)
+    for image in layout.frames(path):
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
+        if gray.shape != (faces.MOUTH_SIZE, faces.MOUTH_SIZE):
+            gray = cv2.resize(gray, (faces.MOUTH_SIZE, faces.MOUTH_SIZE), interpolation=cv2.INTER_LINEAR)
+        edges += sharpness(gray)
+        writer.add(gray[None], no_face, np.full(1, np.nan, np.float32), heard - writer.frames)
+    if writer.frames < WINDOW_FRAMES:
+        raise InputError(path, f"shorter than one window ({writer.frames} of {WINDOW_FRAMES} frames)")
+    speech_share = writer.close(sound_file, 0)
+    layout.check_features(path, np.load(folder / "mfcc.npy", mmap_mode="r"))
+    clip = {
+        "start_frame": 0,
+        "frames": writer.frames,
+        "shot": 0,
+        "track": 0,
+        "face_size": None,
+        "sharpness": edges / writer.frames,
+        "speech_share": speech_share,
+        "faceless_share": 0.0,
+    }
+    return {"frames": writer.frames, "clips": [clip], "refused": [], "tracks": []}
+
+
+def _followed(
+    pictures: Iterable[Picture], tracker: FaceTracker, settings: ExtractSettings, watch: _Stopwatch
+) -> Iterator[Any]:
+    """What the tracker gives for a whole video, and after each picture how many there were."""
     shots = ShotFinder(settings.shot_threshold)
-    for number, picture in enumerate(media.pictures(path)):
-        yield from tracker.show(picture, shots.cut_before(picture.thumbnail(THUMBNAIL)))
+    for number, picture in enumerate(pictures):
+        watch.lap("decode")
+        cut = shots.cut_before(picture.thumbnail(THUMBNAIL))
+        watch.lap("shots")
+        for item in tracker.show(picture, cut):
+            watch.lap("faces and crops")
+            yield item
+            watch.lap("writing")
+        watch.lap("faces and crops")
         yield number + 1
-    yield from tracker.finish()
+    for item in tracker.finish():
+        watch.lap("faces and crops")
+        yield item
+        watch.lap("writing")
 
 
 def _check_time(path: Path, deadline: float, allowed: float) -> None:
@@ -345,12 +499,17 @@ class _Writer:
         self._lips: list[np.ndarray] = []
         self._shapes: dict[str, tuple[int, ...]] = {}
 
-    def add(self, crops: Crops, room: int) -> None:
-        """Append crops, as many as there is sound for."""
-        count = max(0, min(room, len(crops.lips)))
+    def add(self, mouth: np.ndarray, face: np.ndarray, lips: np.ndarray, room: int) -> None:
+        """Append the crops of some frames, as many as there is sound for.
+
+        Args:
+            mouth, face, lips: as in `tracks.Crops`.
+            room: frames.
+        """
+        count = max(0, min(room, len(lips)))
         self.frames += count
-        self._lips.append(crops.lips[:count])
-        for name, images in (("mouth", crops.mouth), ("face", crops.face)):
+        self._lips.append(lips[:count])
+        for name, images in (("mouth", mouth), ("face", face)):
             if len(images):
                 with (self._folder / f"{name}.npy").open("ab") as file:
                     if not file.tell():
@@ -369,34 +528,26 @@ class _Writer:
             with (self._folder / f"{name}.npy").open("r+b") as file:
                 _header(file, self.frames, shape)
         np.save(self._folder / "lips.npy", np.concatenate(self._lips))
+        steps = self.frames * MFCC_PER_FRAME
+        features = np.lib.format.open_memmap(self._folder / "mfcc.npy", "w+", np.float32, (steps, MFCC_SIZE))
         levels = []
         with wave.open(str(self._folder / "audio.wav"), "wb") as file, sound_file.open("rb") as sound:
             file.setnchannels(1)
             file.setsampwidth(2)
             file.setframerate(SAMPLE_RATE)
-            sound.seek(2 * first * SAMPLES_PER_FRAME)
-            for start in range(0, self.frames, PORTION):
-                wanted = min(PORTION, self.frames - start) * SAMPLES_PER_FRAME
-                samples = np.zeros(wanted, np.int16)
-                heard = np.frombuffer(sound.read(2 * wanted), np.int16)
-                samples[: len(heard)] = heard
+            span = {"start": first * SAMPLES_PER_FRAME, "length": self.frames * SAMPLES_PER_FRAME}
+            read = functools.partial(audio.stored, sound, **span)
+            for start, samples, part in audio.portions(read, self.frames):
                 file.writeframes(samples.tobytes())
-                levels.append(level(samples))
-        return float(speech(np.concatenate(levels)).mean())
+                levels.append(audio.level(samples))
+                features[start * MFCC_PER_FRAME : start * MFCC_PER_FRAME + len(part)] = part
+        features.flush()
+        carries = audio.speech(np.concatenate(levels))
+        np.save(self._folder / "speech.npy", carries)
+        return float(carries.mean())
 
 
 def _header(file: Any, frames: int, shape: tuple[int, ...]) -> None:
     """Write the header of an .npy of uint8; numpy leaves room in it for the first axis to grow."""
     descr = {"descr": "|u1", "fortran_order": False, "shape": (frames, *shape)}
     np.lib.format.write_array_header_1_0(file, descr)
-
-
-def level(samples: np.ndarray) -> np.ndarray:
-    """(T,) float64 mean power of each frame of (T * 640,) int16 samples, dB of full scale."""
-    frames = samples.reshape(-1, SAMPLES_PER_FRAME).astype(np.float64) / 2**15
-    return 10 * np.log10(np.square(frames).mean(1) + 1e-12)
-
-
-def speech(levels: np.ndarray) -> np.ndarray:
-    """(T,) bool: which frames carry speech, by their (T,) levels in dB alone."""
-    return levels > max(np.percentile(levels, 95) - SPEECH_RANGE, SPEECH_FLOOR)

@@ -1,17 +1,18 @@
-"""Where videos come from: made on the spot, a folder of one's own, or the public GRID corpus."""
+"""Where videos come from: made on the spot, a folder of videos or of ready-made clips, or the public GRID corpus."""
 
 import os
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from pydantic import Field, field_validator
 
-from syncnet_lib import fanout, media, synthetic
+from syncnet_lib import datasets, fanout, layout, media, synthetic
+from syncnet_lib.datasets import Dataset
 from syncnet_lib.errors import InputError
 from syncnet_lib.files import remove, sha256, write_aside
 from syncnet_lib.synthetic import SyntheticSettings
@@ -35,15 +36,16 @@ _BLOCK = 1 << 16
 _TIMEOUT = 30
 """Seconds of silence after which a connection counts as lost."""
 
-VIDEO_COLUMNS = ["video_id", "path", "speaker", "sha256"]
+VIDEO_COLUMNS = ["video_id", "path", "speaker", "sha256", "split", "sound"]
 SKIPPED_COLUMNS = ["file", "reason"]
 
 
 class CorpusSettings(SyntheticSettings):
     """Which videos to work on; the settings of the synthetic corpus say how much of it to make."""
 
-    source: Literal["synthetic", "folder", "grid"] = "synthetic"
+    source: Literal["synthetic", "folder", "grid", "layout"] = "synthetic"
     path: str = "data/videos"
+    dataset: Dataset = "none"
     talkers: list[int] = Field([1, 2, 3], min_length=1)
 
     @field_validator("talkers")
@@ -58,7 +60,8 @@ class Corpus(NamedTuple):
     """What a source gave.
 
     Args:
-        videos: video_id, path, speaker ("" if unknown), sha256; a row a video.
+        videos: a row a video: video_id, path, speaker ("" if unknown), sha256, split ("" if none was given) and sound
+            (the file with its sound, "" if that is the video).
         skipped: file, reason; a row for everything else that was found.
         truth: the synthetic corpus's video_id, kind, offset_frames, speaker; no row for other sources.
     """
@@ -99,19 +102,26 @@ def make(
         videos, truth = synthetic.make(made, settings, seed, workers, progress)
         for path in videos["path"]:
             _link(made / path, out_dir / path)
-        corpus = Corpus(videos[VIDEO_COLUMNS], pd.DataFrame(columns=SKIPPED_COLUMNS), truth)
+        corpus = Corpus(videos.assign(split="", sound="")[VIDEO_COLUMNS], pd.DataFrame(columns=SKIPPED_COLUMNS), truth)
     elif settings.source == "grid":
         for talker in settings.talkers:
             folder = cache_dir / "grid" / f"s{talker}"
             _unpack(download(f"s{talker}.zip", cache_dir / "grid", GRID_URL, progress), folder)
             for video in folder.iterdir():
                 _link(video, out_dir / "videos" / folder.name / video.name)
-        videos, skipped = scan(out_dir / "videos", workers, scheduler, progress)
+        videos, skipped = scan(out_dir / "videos", workers, scheduler, progress, "grid")
         corpus = Corpus(videos.assign(path="videos/" + videos["path"]), skipped, _no_truth())
     else:
-        videos, skipped = scan(root / settings.path, workers, scheduler, progress)
-        located = [(Path(settings.path) / path).as_posix() for path in videos["path"]]
-        corpus = Corpus(videos.assign(path=located), skipped, _no_truth())
+        folder = root / settings.path
+        if settings.source == "layout":
+            videos, skipped = scan_layout(folder, workers, scheduler, progress)
+        else:
+            videos, skipped = scan(folder, workers, scheduler, progress, settings.dataset)
+        located = {
+            column: [name and (Path(settings.path) / name).as_posix() for name in videos[column]]
+            for column in ("path", "sound")
+        }
+        corpus = Corpus(videos.assign(**located), skipped, _no_truth())
     if corpus.videos.empty:
         cause = f"no usable video among {len(corpus.skipped)} files"
         if len(corpus.skipped):
@@ -125,17 +135,18 @@ def make(
 
 
 def scan(
-    folder: Path, workers: int = 0, scheduler: str = "", progress: bool = True
+    folder: Path, workers: int = 0, scheduler: str = "", progress: bool = True, dataset: Dataset = "none"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Sort all files below a folder into usable videos and the rest.
 
     Args:
         folder: links in it are followed; hidden folders and README.md are no part of it.
         workers, scheduler, progress: as for `fanout.run`.
+        dataset: whose rules the folder follows; a video that does not is skipped.
 
     Returns:
-        video_id, path, speaker, sha256 of each video with pictures and sound, and file, reason of all else: both
-        sorted by path, which is relative to `folder`. A second copy of a video is skipped: it would be in two splits.
+        The table of `make` for each video with pictures and sound, and file, reason of all else: both sorted by path,
+        which is relative to `folder`. A second copy of a video is skipped: it would be in two splits.
 
     Raises:
         InputError: no such folder.
@@ -147,36 +158,76 @@ def scan(
         name = path.relative_to(folder).as_posix()
         if path.name.startswith("."):
             skipped.append((name, "hidden file"))
-        elif path.suffix.lower() in SUFFIXES:
-            candidates.append(path)
-        elif path.name != "README.md":
-            skipped.append((name, f"not a video by its name ({path.suffix or 'no suffix'})"))
-    found = {}
-    for path, result in fanout.run(
-        _examine, candidates, workers=workers, scheduler=scheduler, progress=progress, describe="videos"
-    ):
-        name = path.relative_to(folder).as_posix()
-        if isinstance(result, InputError):
-            skipped.append((name, result.cause))
-        elif isinstance(result, Exception):
-            skipped.append((name, f"{type(result).__name__}: {result}"))
+        elif path.suffix.lower() not in SUFFIXES:
+            if path.name != "README.md":
+                skipped.append((name, f"not a video by its name ({path.suffix or 'no suffix'})"))
+        elif (talker := datasets.talker(dataset, name)) is None:
+            example = datasets.CONVENTIONS[dataset].example
+            skipped.append((name, f"not where {dataset} has its videos, e.g. {example}"))
         else:
-            found[name] = result
+            sound = datasets.sound(dataset, name)
+            sound = sound if sound and (folder / sound).is_file() else ""
+            candidates.append(_Candidate(folder, name, sound, talker))
+    taken = {candidate.sound for candidate in candidates}
+    skipped = [(name, reason) for name, reason in skipped if name not in taken]
+    usable, unusable = _examined(_hash_of_video, candidates, workers, scheduler, progress)
+    return _table(usable), pd.DataFrame(sorted(skipped + unusable), columns=SKIPPED_COLUMNS)
+
+
+def scan_layout(
+    tree: Path, workers: int = 0, scheduler: str = "", progress: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The clips of a data set in the seed's layout, as `scan` gives videos; each keeps the split that it lies in.
+
+    Raises:
+        InputError: it has not the three folders of the layout.
+    """
+    found, skipped = layout.find(tree)
+    candidates = [_Candidate(tree, row.path, split=row.split) for row in found.itertuples()]
+    usable, unusable = _examined(_hash_of_clip, candidates, workers, scheduler, progress)
+    rest = pd.concat([skipped, pd.DataFrame(unusable, columns=SKIPPED_COLUMNS)])
+    return _table(usable), rest.sort_values("file", ignore_index=True)
+
+
+class _Candidate(NamedTuple):
+    """A video, or a ready-made clip, by its name below a folder."""
+
+    folder: Path
+    name: str
+    sound: str = ""
+    speaker: str = ""
+    split: str = ""
+
+
+def _examined(
+    hash_of: Callable[[_Candidate], str], candidates: Sequence[_Candidate], workers: int, scheduler: str, progress: bool
+) -> tuple[dict[_Candidate, str], list[tuple[str, str]]]:
+    """The candidates that can be used, by name, with their hashes; name and reason of the others."""
+    found, skipped = {}, []
+    for candidate, result in fanout.run(
+        hash_of, candidates, workers=workers, scheduler=scheduler, progress=progress, describe="videos"
+    ):
+        if isinstance(result, Exception):
+            skipped.append((candidate.name, fanout.reason(result)))
+        else:
+            found[candidate] = result
+    usable: dict[_Candidate, str] = {}
     first: dict[str, str] = {}
-    for name in sorted(found):
-        first.setdefault(found[name], name)
-    names = sorted(first.values())
-    skipped += [(name, f"same content as {first[found[name]]}") for name in found if name not in names]
-    videos = pd.DataFrame(
-        {
-            "video_id": _identifiers(names),
-            "path": names,
-            "speaker": [_speaker(name) for name in names],
-            "sha256": [found[name] for name in names],
-        },
-        columns=VIDEO_COLUMNS,
-    )
-    return videos, pd.DataFrame(sorted(skipped), columns=SKIPPED_COLUMNS)
+    for candidate in sorted(found):
+        if first.setdefault(found[candidate], candidate.name) == candidate.name:
+            usable[candidate] = found[candidate]
+        else:
+            skipped.append((candidate.name, f"same content as {first[found[candidate]]}"))
+    return usable, skipped
+
+
+def _table(usable: dict[_Candidate, str]) -> pd.DataFrame:
+    identifiers = _identifiers([candidate.name for candidate in usable])
+    rows = [
+        (video_id, candidate.name, candidate.speaker, content, candidate.split, candidate.sound)
+        for video_id, (candidate, content) in zip(identifiers, usable.items(), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=VIDEO_COLUMNS)
 
 
 def load(raw: Path, root: Path) -> tuple[pd.DataFrame, Path]:
@@ -187,8 +238,8 @@ def load(raw: Path, root: Path) -> tuple[pd.DataFrame, Path]:
         root: its `root`.
 
     Returns:
-        video_id, path, speaker, sha256; and what the paths start from: `raw` where the videos are inside it, else
-        `root`. They are not joined, so that what is made of them does not name this machine.
+        The table of `make`; and what its paths start from: `raw` where the videos are inside it, else `root`.
+        They are not joined, so that what is made of them does not name this machine.
 
     Raises:
         InputError: there is no corpus.
@@ -298,18 +349,23 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise InputError(archive, f"damaged archive ({error})", "delete it and its line in registry.txt") from None
 
 
-def _examine(path: Path) -> str:
-    """The SHA-256 of a video that has pictures and sound.
+def _hash_of_video(candidate: _Candidate) -> str:
+    """The SHA-256 of a video that has pictures and sound, together with that of its sound file.
 
     Raises:
         InputError: it has not, or cannot be opened.
     """
+    path = candidate.folder / candidate.name
     info = media.probe(path)
     if not info.video_codec:
         raise InputError(path, "no video stream")
-    if not info.audio:
+    if not info.audio and not candidate.sound:
         raise InputError(path, "no sound track")
-    return sha256(path)
+    return sha256(path, *([candidate.folder / candidate.sound] if candidate.sound else []))
+
+
+def _hash_of_clip(candidate: _Candidate) -> str:
+    return layout.digest(candidate.folder / candidate.name)
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -338,11 +394,6 @@ def _identifiers(names: Sequence[str]) -> list[str]:
         taken.add(unique.lower())
         identifiers.append(unique)
     return identifiers
-
-
-def _speaker(name: str) -> str:
-    """The folder s1, s2, ... that a file lies in, as the GRID corpus is laid out; "" where there is none."""
-    return next((part.lower() for part in Path(name).parts[:-1] if re.fullmatch(r"[sS]\d+", part)), "")
 
 
 def _link(source: Path, target: Path) -> None:

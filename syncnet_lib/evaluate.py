@@ -51,21 +51,25 @@ def embed(model: SyncNet, folder: Path, truths: Mapping[str, int]) -> list[Embed
     embedded = []
     for clip_id, truth in truths.items():
         clip = clips.load(folder / clip_id)
-        v, a = embed_clip(model, clip.mouth, audio.frame_mfcc(clip.samples))
+        v, a = embed_clip(model, clip.mouth, clip.mfcc)
         embedded.append(Embedded(clip_id, v, a, truth))
     return embedded
 
 
-def verdicts(embedded: Iterable[Embedded], vshift: int) -> pd.DataFrame:
+def verdicts(embedded: Iterable[Embedded], distances: Iterable[np.ndarray]) -> pd.DataFrame:
     """Offset and confidence of each clip.
+
+    Args:
+        embedded: the clips.
+        distances: of each, (N, 2 vshift + 1) float32, from `scoring.shift_distances`.
 
     Returns:
         A row a clip: `clip_id`, `windows`, `truth`, `offset` (frames), `right` (within a frame), `confidence`,
         `min_distance`, `means` ((2 vshift + 1,) float32).
     """
     rows = []
-    for clip in embedded:
-        means = scoring.mean_distances(scoring.shift_distances(clip.lips, clip.sound, vshift))
+    for clip, over_shifts in zip(embedded, distances, strict=True):
+        means = scoring.mean_distances(over_shifts)
         found = scoring.offset(means)
         rows.append(
             {
@@ -82,27 +86,33 @@ def verdicts(embedded: Iterable[Embedded], vshift: int) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def summarise(embedded: Sequence[Embedded], vshift: int) -> dict[str, Any]:
-    """`scoring.summarise` of embedded clips, and the control with swapped sound.
+def measure(embedded: Sequence[Embedded], vshift: int) -> tuple[dict[str, Any], pd.DataFrame]:
+    """`scoring.summarise` of embedded clips with the control by swapped sound, and the verdict on each clip.
 
     Returns:
-        The figures, and `swapped`: what the lips of each clip find in the next clip's sound. `clip_accuracy` there is
-        what common timing alone gives; `confidence_auc` tells how well confidence separates genuine from swapped.
+        The figures, and the table of `verdicts`. Among the figures `swapped`: what the lips of each clip find in the
+        next clip's sound. `clip_accuracy` there is what common timing alone gives; `confidence_auc` tells how well
+        confidence separates genuine from swapped.
     """
-    distances = [scoring.shift_distances(clip.lips, clip.sound, vshift) for clip in embedded]
+    distances = _distances(embedded, vshift)
+    genuine = verdicts(embedded, distances)
     figures = scoring.summarise(distances, [clip.truth for clip in embedded])
     others = [*embedded[1:], embedded[0]]
     swapped = []
     for clip, other in zip(embedded, others, strict=True):
         length = min(len(clip.lips), len(other.sound))
         swapped.append(Embedded(clip.clip_id, clip.lips[:length], other.sound[:length], other.truth))
-    genuine, false = verdicts(embedded, vshift), verdicts(swapped, vshift)
     if len(embedded) > 1:
+        false = verdicts(swapped, _distances(swapped, vshift))
         figures["swapped"] = {
             "clip_accuracy": float(false.right.mean()),
             "confidence_auc": scoring.roc_auc(-genuine.confidence.to_numpy(), -false.confidence.to_numpy()),
         }
-    return figures
+    return figures, genuine
+
+
+def _distances(embedded: Iterable[Embedded], vshift: int) -> list[np.ndarray]:
+    return [scoring.shift_distances(clip.lips, clip.sound, vshift) for clip in embedded]
 
 
 @dataclass
@@ -110,7 +120,8 @@ class Results:
     """What `compare` found.
 
     Attributes:
-        metrics: model name to the figures of `summarise`; "aperture" has `clip_accuracy` and `clips` only.
+        metrics: model name to the figures of `measure`; "aperture" has `clip_accuracy` and `clips` only,
+            and is absent where no clip's lips are known.
         verdicts: model name to the table of `verdicts`.
     """
 
@@ -137,11 +148,11 @@ def compare(models: Mapping[str, SyncNet], folder: Path, table: pd.DataFrame, se
     results = Results({}, {})
     for name, model in models.items():
         embedded = embed(model, folder, truths)
-        results.metrics[name] = summarise(embedded, settings.vshift)
-        results.verdicts[name] = verdicts(embedded, settings.vshift)
+        results.metrics[name], results.verdicts[name] = measure(embedded, settings.vshift)
     aperture = aperture_verdicts(folder, truths, settings.vshift)
-    results.verdicts["aperture"] = aperture
-    results.metrics["aperture"] = {"clip_accuracy": float(aperture.right.mean()), "clips": len(aperture)}
+    if len(aperture):
+        results.verdicts["aperture"] = aperture
+        results.metrics["aperture"] = {"clip_accuracy": float(aperture.right.mean()), "clips": len(aperture)}
     return results
 
 
@@ -265,11 +276,13 @@ def aperture_verdicts(folder: Path, truths: Mapping[str, int], vshift: int) -> p
         vshift: frames searched to each side.
 
     Returns:
-        A row a clip: `clip_id`, `truth`, `offset`, `right`.
+        A row a clip whose lips are known: `clip_id`, `truth`, `offset`, `right`.
     """
     rows = []
     for clip_id, truth in truths.items():
         clip = clips.load(folder / clip_id)
+        if np.isnan(clip.lips).any():
+            continue  # imported mouth crops: no face mesh has measured them
         found = _best_lag(clip.lips, audio.loudness(clip.samples), vshift)
         rows.append((clip_id, truth, found, abs(found - truth) <= scoring.TOLERANCE))
     return pd.DataFrame(rows, columns=["clip_id", "truth", "offset", "right"])

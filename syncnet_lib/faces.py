@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -189,9 +190,11 @@ class _Graphs:
 
     def _mesh(self) -> Any:
         from google.protobuf import text_format
-        from mediapipe.framework import calculator_pb2
-        from mediapipe.framework.formats import rect_pb2
-        from mediapipe.python import solution_base
+
+        with _without_plotting():
+            from mediapipe.framework import calculator_pb2
+            from mediapipe.framework.formats import rect_pb2
+            from mediapipe.python import solution_base
 
         # The solution of mediapipe has its own detector and tracker around the same node; here the caller has these.
         text = """
@@ -204,12 +207,25 @@ class _Graphs:
 
     @staticmethod
     def _detector(name: str) -> Any:
-        from mediapipe.python.solutions import face_detection
+        with _without_plotting():
+            from mediapipe.python.solutions import face_detection
 
         return face_detection.FaceDetection(model_selection=int(name == "full"), min_detection_confidence=CONFIDENCE)
 
 
 _graphs = _Graphs()
+
+
+@contextlib.contextmanager
+def _without_plotting() -> Iterator[None]:
+    """Hold off matplotlib, two thirds of the time to import mediapipe, which draws its own examples with it."""
+    names = [name for name in ("matplotlib", "matplotlib.pyplot") if name not in sys.modules]
+    sys.modules.update({name: ModuleType(name) for name in names})
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from syncnet_lib.errors import InputError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -54,6 +56,13 @@ def run(
                 yield pair
         finally:
             done.close()
+
+
+def reason(error: Exception) -> str:
+    """Why an item failed, in a line that does not name it."""
+    if isinstance(error, InputError):
+        return error.cause
+    return str(error) if isinstance(error, WorkerLost) else f"{type(error).__name__}: {error}"
 
 
 def _here(function: Callable[[Item], Result], items: list[Item]) -> _Outcomes[Item, Result]:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from syncnet_lib.errors import InputError
+
 ASIDE = ".partial"
 """Suffix of what is being written; anything that carries it may be deleted at any time."""
 
@@ -35,6 +37,21 @@ def write_aside(path: Path) -> Iterator[Path]:
         remove(aside)
 
 
+def check_new(path: Path) -> None:
+    """Make sure that a file or folder can be made, before the work is done that it is for.
+
+    Raises:
+        InputError: it is there already, or its folder is missing or may not be written.
+    """
+    if path.exists() or path.is_symlink():
+        raise InputError(path, "exists already and is not overwritten", "give another name or remove it")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise InputError(path, f"cannot be written: no folder {folder}", "make the folder or give another one")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(path, "cannot be written: permission denied", "give another folder")
+
+
 def remove(path: Path) -> None:
     """Delete a file or a folder with all that is in it; nothing happens where there is none."""
     if path.is_dir() and not path.is_symlink():
@@ -43,8 +60,10 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+def sha256(path: Path, *more: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; of several files that of their hashes."""
+    if more:
+        return hashlib.sha256(" ".join(sha256(each) for each in (path, *more)).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,6 +9,7 @@ source of 25 fps is passed on picture by picture, whatever the start times of it
 
 import itertools
 import math
+import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ FPS = 25
 """Pictures per second of the grid (seed: 5 frames at 25 fps against 0.2 s of sound)."""
 SAMPLE_RATE = 16_000
 """Samples per second of the sound (seed: 16 kHz mono)."""
+FRAME_MS = 1000 // FPS
+"""Milliseconds of a picture of the grid."""
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 """640 samples of sound belong to one picture."""
 
@@ -167,7 +170,7 @@ def probe(path: Path) -> MediaInfo:
     Raises:
         InputError: it cannot be opened.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         tracks = tuple(
             AudioTrack(stream.codec_context.name, stream.sample_rate or 0, stream.channels)
             for stream in container.streams.audio
@@ -193,7 +196,7 @@ def pictures(path: Path, threads: int = 1) -> Iterator[Picture]:
     Raises:
         InputError: it cannot be opened or decoded, or its timestamps jump.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _video_stream(container)
         if stream is None:
             raise InputError(path, "no video")
@@ -280,12 +283,13 @@ def read_audio(path: Path, audio_track: int = 0) -> np.ndarray:
     return np.concatenate([*audio_blocks(path, audio_track), np.zeros(0, np.int16)])
 
 
-def audio_blocks(path: Path, audio_track: int = 0) -> Iterator[np.ndarray]:
+def audio_blocks(path: Path, audio_track: int = 0, lead: int = 0) -> Iterator[np.ndarray]:
     """The sound of a file in blocks that follow each other without a gap, on the clock of `pictures`.
 
     Args:
         path: any file that libav reads. Without video the clock starts with the sound.
         audio_track: which sound track, counted from 0.
+        lead: frames before the first picture with which the blocks begin; sound before these is left out.
 
     Yields:
         (n,) int16 mono at 16 kHz.
@@ -293,14 +297,14 @@ def audio_blocks(path: Path, audio_track: int = 0) -> Iterator[np.ndarray]:
     Raises:
         InputError: no such track, it cannot be decoded, or its timestamps jump.
     """
-    origin = _first_picture(path)
-    with _opened(path) as container:
+    origin = first_picture(path)
+    with opened(path) as container:
         tracks = container.streams.audio
         if not tracks:
             raise InputError(path, "no sound")
         if audio_track >= len(tracks):
             raise InputError(path, f"no sound track {audio_track}", f"choose from 0 to {len(tracks) - 1}")
-        cursor = 0
+        cursor = -lead * SAMPLES_PER_FRAME
         for start, samples in _runs(_decoded(container, tracks[audio_track], path)):
             origin = start if origin is None else origin
             position = round((start - origin) * SAMPLE_RATE)
@@ -363,8 +367,7 @@ def write_video(
         crf: constant rate factor of the x264 and x265 encoders, lower is better.
     """
     with av.open(str(path), "w") as container:
-        options = {"crf": str(crf), "preset": "veryfast"} if video_codec in ("libx264", "libx265") else {}
-        video = container.add_stream(video_codec, rate=Fraction(fps), options=options)
+        video = container.add_stream(video_codec, rate=Fraction(fps), options=encoder_options(video_codec, crf))
         assert isinstance(video, VideoStream)
         video.codec_context.thread_count = 1
         sound: Iterator[av.Packet] = iter(())
@@ -393,6 +396,22 @@ def write_video(
             pending = next(sound, None)
 
 
+def encoder_options(codec: str, crf: int) -> dict[str, str]:
+    """Options under which an encoder of libav is fast and gives the same bytes for the same pictures.
+
+    Args:
+        codec: libav's name of it.
+        crf: constant rate factor of x264 and x265, lower is better.
+    """
+    if codec not in ("libx264", "libx265"):
+        return {}
+    options = {"crf": str(crf), "preset": "veryfast"}
+    if codec == "libx264" and platform.machine() in ("x86_64", "AMD64"):
+        # With AVX-512, libx264 gives other bytes for the same pictures from one call to the next (measured).
+        options["x264-params"] = "asm=avx2"
+    return options
+
+
 def _moment(packet: av.Packet) -> Fraction:
     assert packet.dts is not None
     assert packet.time_base is not None
@@ -410,14 +429,19 @@ def _sound_packets(stream: AudioStream, samples: np.ndarray, sample_rate: int) -
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A file of a stranger, opened with care.
+
+    Raises:
+        InputError: it cannot be opened, or makes libav read other files.
+    """
     if Path(path).is_dir():
         raise InputError(path, "is a folder", "give a video file")
     try:
         # file: keeps names with a colon from being read as a protocol
         container = av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(path, f"cannot be opened: {_short(error)}") from error
+        raise InputError(path, f"cannot be opened: {short(error)}") from error
     with container:
         if container.format.name in PLAYLISTS:
             raise InputError(path, "cannot be opened: is a list of other files", "give the files themselves")
@@ -432,9 +456,9 @@ def _video_stream(container: InputContainer) -> VideoStream | None:
     return None
 
 
-def _first_picture(path: Path) -> Fraction | None:
+def first_picture(path: Path) -> Fraction | None:
     """Timestamp of the first picture, the origin of the clock; None for a file without video."""
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = _video_stream(container)
         if stream is not None:
             for frame in _decoded(container, stream, path):
@@ -453,7 +477,7 @@ def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path:
                     raise InputError(path, f"cannot be decoded: damaged data at {float(frame.time or 0):.2f} s")
                 yield frame
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(path, f"cannot be decoded: {_short(error)}") from error
+        raise InputError(path, f"cannot be decoded: {short(error)}") from error
 
 
 def _deinterlaced(frames: Iterator[av.VideoFrame], stream: VideoStream) -> Iterator[av.VideoFrame]:
@@ -504,6 +528,6 @@ def _jump(path: Path | str, last: Fraction, now: Fraction) -> InputError:
     return InputError(path, f"timestamps jump from {math.floor(last)} s to {math.floor(now)} s", "remux the file")
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
     """What libav says, without its numbers and the file's name."""
     return str(getattr(error, "strerror", "") or error).strip()

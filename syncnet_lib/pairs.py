@@ -5,7 +5,8 @@ clip. One number addresses a window: the row of its first frame; its sound begin
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +15,12 @@ import pandas as pd
 from pydantic import Field
 from tqdm import tqdm
 
-from syncnet_lib import audio, clips, files
+from syncnet_lib import audio, clips, files, layout
 from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.errors import InputError
 from syncnet_lib.settings import Settings
 
-SPLITS = ("train", "val", "test")
+SPLITS = layout.SPLITS
 MAX_SHIFT = 2 * audio.FPS
 """A false pair's sound is up to 2 s away, in frames (seed: "randomly shifted +-2 seconds")."""
 
@@ -81,7 +82,7 @@ def pack(
 
     Args:
         clips_dir: the folder of clips.
-        manifest: its `clips.parquet`.
+        manifest: its `clips.parquet`. A split that it knows, from an imported data set, is kept.
         out_dir: gets a folder a split.
         settings, seed: of the split and of the sound's variants.
         progress: show a bar.
@@ -99,7 +100,12 @@ def pack(
         {"file": short.clip_id, "reason": [f"{n} frames give no false pair" for n in short.frames]}, dtype=str
     )
     usable = manifest[long_enough].sort_values("clip_id").reset_index(drop=True)
-    split = split_groups(usable, settings.train_share, settings.val_share, seed)
+    if (usable.split != "").all():
+        split = usable.set_index("clip_id").split
+        if missing := set(SPLITS) - set(split):
+            raise InputError(clips_dir, f"no clip for the {missing.pop()} split", "add clips to its folder")
+    else:
+        split = split_groups(usable, settings.train_share, settings.val_share, seed)
     index = usable.assign(group=group_of(usable), split=split[usable.clip_id].to_numpy())
     index["start"] = index.groupby("split").frames.transform(lambda frames: frames.cumsum().shift(fill_value=0))
     bar = tqdm(total=len(index), desc="packing", unit="clip", disable=not progress)
@@ -118,7 +124,7 @@ def pack(
                 frames[row.start : row.start + row.frames] = clip.mouth
                 at = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
                 for variant, warp in enumerate(settings.warps):
-                    mfcc[variant, at] = audio.frame_mfcc(clip.samples, warp)
+                    mfcc[variant, at] = audio.frame_mfcc(clip.samples, warp) if warp else clip.mfcc
                 bar.update()
             frames.flush()
             mfcc.flush()
@@ -150,12 +156,14 @@ class Split:
         mfcc: (warps, 4 F, 13) float32; variant 0 is the sound as it is.
         index: a row a clip: `clip_id`, `start`, `frames`, ...
         kept: (F,) bool: the windows that may serve as positives, by first frame.
+        folder: where it was opened, so that another process can open it too.
     """
 
     frames: np.ndarray
     mfcc: np.ndarray
     index: pd.DataFrame
     kept: np.ndarray
+    folder: Path | None = None
 
     @classmethod
     def open(cls, folder: Path) -> "Split":
@@ -168,7 +176,7 @@ class Split:
         kept = np.zeros(len(frames), bool)
         for start, count in zip(index.start, index.frames - WINDOW_FRAMES, strict=True):
             kept[start : start + count] = True
-        return cls(frames, mfcc, index, kept)
+        return cls(frames, mfcc, index, kept, folder)
 
     @property
     def windows(self) -> np.ndarray:
@@ -189,7 +197,22 @@ class Split:
         start = verdict.clip_id.map(self.index.set_index("clip_id").start)
         kept = np.zeros_like(self.kept)
         kept[(start + verdict.window)[verdict.kept].to_numpy(int)] = True
-        return Split(self.frames, self.mfcc, self.index, kept & self.kept)
+        return replace(self, kept=kept & self.kept)
+
+
+def cut(mouth: np.ndarray, samples: np.ndarray, length: int) -> Split:
+    """A split in memory out of one recording, in pieces of equal length; what is left over at its end is not used.
+
+    Args:
+        mouth: (T, h, w) uint8 crops.
+        samples: (T * 640,) int16, 16 kHz mono.
+        length: of a piece, in frames.
+    """
+    starts = np.arange(0, len(mouth) - length + 1, length)
+    index = pd.DataFrame({"clip_id": [f"piece{n:03d}" for n in range(len(starts))], "start": starts, "frames": length})
+    frames = np.arange(len(mouth))
+    kept = (frames % length < length - WINDOW_FRAMES) & (frames < len(starts) * length)
+    return Split(mouth, audio.frame_mfcc(samples)[None], index, kept)
 
 
 @dataclass
@@ -213,6 +236,24 @@ class Draw:
     label: np.ndarray | None = None
     target: np.ndarray | None = None
     mask: np.ndarray | None = None
+
+    def runs(self, first: int, last: int) -> "Draw":
+        """A part of the draw: these runs of sound with their windows.
+
+        Args:
+            first, last: of the runs, the last one not included.
+        """
+        each = len(self.video) // len(self.audio)
+        a, v = slice(first, last), slice(first * each, last * each)
+        return replace(
+            self,
+            video=self.video[v],
+            audio=self.audio[a],
+            variant=self.variant[a],
+            label=None if self.label is None else self.label[v],
+            target=None if self.target is None else self.target[v],
+            mask=None if self.mask is None else self.mask[a],
+        )
 
 
 @dataclass(frozen=True)
@@ -243,7 +284,7 @@ class Sampler:
                 "pairs", f"{counts} do not fill one batch of {self.batch_size}", "lower train.batch_size or add videos"
             )
 
-    @property
+    @cached_property
     def clips(self) -> np.ndarray:
         """(C,) int64: the clips that still have a positive."""
         ends = self.split.index.start + self.split.index.frames

@@ -4,6 +4,7 @@ import base64
 import html as markup
 import io
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from syncnet_lib import scoring
-from syncnet_lib.audio import FPS, HOP, SAMPLE_RATE
+from syncnet_lib.audio import (
+    FPS,
+    HOP,
+    MFCC_SPAN,
+    SAMPLE_RATE,
+    WINDOW_MFCC,
+)
+from syncnet_lib.media import FRAME_MS
 from syncnet_lib.timing import PHASES
 
 GENUINE, FALSE, NEUTRAL, ACCENT = "#1b7f79", "#d1495b", "#8d99ae", "#edae49"
 PHASE_COLOURS = dict(zip(PHASES, ("#d1495b", "#8d99ae", "#1b7f79", "#edae49", "#2e5077", "#9b72aa"), strict=True))
-FRAME_MS = 1000 // FPS
+STEP_MS = 1000 * HOP // SAMPLE_RATE
+SPAN_MS = 1000 * MFCC_SPAN // SAMPLE_RATE
+WINDOW_MS = SPAN_MS + (WINDOW_MFCC - 1) * STEP_MS
+"""Sound under the 20 MFCC steps of a window: 215 ms (seed)."""
 
 
 def _canvas(width: float, height: float, title: str, x: str = "", y: str = "") -> tuple[Figure, Axes]:
@@ -27,6 +38,13 @@ def _canvas(width: float, height: float, title: str, x: str = "", y: str = "") -
     axes = figure.subplots()
     _label(axes, title, x, y)
     return figure, axes
+
+
+def _headed(width: float, height: float, title: str) -> Figure:
+    """A figure of several axes under one finding."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    return figure
 
 
 def _label(axes: Axes, title: str, x: str, y: str) -> None:
@@ -43,8 +61,8 @@ def contact_sheet(crops: Mapping[str, np.ndarray], columns: int = 10) -> Figure:
         columns: moments a clip, evenly spread.
     """
     height, width = next(iter(crops.values())).shape[1:3]
-    figure = Figure(figsize=(columns * 0.85 + 1, len(crops) * 0.85 * height / width + 0.5), layout="constrained")
-    figure.suptitle(f"{len(crops)} clips, {columns} moments each", x=0.01, ha="left", fontsize=11, fontweight="bold")
+    size = columns * 0.85 + 1, len(crops) * 0.85 * height / width + 0.5
+    figure = _headed(*size, f"{len(crops)} clips, {columns} moments each")
     grid = figure.subplots(len(crops), columns, squeeze=False)
     for row, (name, frames) in zip(grid, crops.items(), strict=True):
         for axes, at in zip(row, np.linspace(0, len(frames) - 1, columns).astype(int), strict=True):
@@ -64,22 +82,20 @@ def pair(frames: np.ndarray, mfcc: np.ndarray, other: np.ndarray, shift: int) ->
         other: (20, 13) float, that of the window `shift` frames later.
         shift: in frames.
     """
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    figure.suptitle(
-        f"A positive pair is 5 frames with their 0.2 s of sound; its negative takes the sound {shift:+d} frames away",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
+    title = (
+        f"A positive pair is 5 frames with their 0.2 s of sound; its negative takes the sound {shift:+d} frames away"
+    )
+    figure = _headed(11, 3.2, title)
     axes = figure.subplots(1, 7, width_ratios=[1] * 5 + [1.5, 1.5])
     for n, frame in enumerate(frames):
         axes[n].imshow(frame, cmap="gray", vmin=0, vmax=255)
         axes[n].set_title(f"{n * FRAME_MS} ms", fontsize=9)
         axes[n].axis("off")
     low, high = min(mfcc[:, 1:].min(), other[:, 1:].min()), max(mfcc[:, 1:].max(), other[:, 1:].max())
-    step_ms = 1000 * HOP // SAMPLE_RATE
     for place, steps, name in ((5, mfcc, "its sound"), (6, other, f"sound {shift * FRAME_MS:+d} ms away")):
         # Coefficient 0 is the energy, several times the others: on their scale it would be all one colour.
         axes[place].imshow(steps.T, aspect="auto", origin="lower", cmap="viridis", vmin=low, vmax=high,
-                           extent=(0, len(steps) * step_ms, -0.5, steps.shape[1] - 0.5))  # fmt: skip
+                           extent=(0, len(steps) * STEP_MS, -0.5, steps.shape[1] - 0.5))  # fmt: skip
         axes[place].set_title(f"13×20 MFCC: {name}", fontsize=9)
         axes[place].set_xlabel("time (ms)")
     axes[5].set_ylabel("coefficient")
@@ -93,14 +109,11 @@ def learning_curve(history: pd.DataFrame) -> Figure:
         history: a row an epoch: `epoch`, `loss`, and where validated `auc`, `k5`, `clip_accuracy`.
     """
     first, last = history.loss.iloc[0], history.loss.iloc[-1]
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    figure.suptitle(
-        f"Training loss went from {first:.3f} to {last:.3f} in {len(history)} epochs",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
+    figure = _headed(10, 3.4, f"Training loss went from {first:.3f} to {last:.3f} in {len(history)} epochs")
     left, right = figure.subplots(1, 2)
+    _label(left, "", "epoch", "training loss")
+    _label(right, "", "epoch", "validation (%)")
     left.plot(history.epoch, history.loss, color=GENUINE)
-    left.set(xlabel="epoch", ylabel="training loss")
     valid = history.dropna(subset="auc")
     for column, name, colour in (
         ("clip_accuracy", "whole clip within ±1 frame", GENUINE),
@@ -108,10 +121,8 @@ def learning_curve(history: pd.DataFrame) -> Figure:
         ("auc", "AUC, genuine against shifted", NEUTRAL),
     ):
         right.plot(valid.epoch, 100 * valid[column], marker="o", color=colour, label=name)
-    right.set(xlabel="epoch", ylabel="validation (%)", ylim=(0, 102))
+    right.set_ylim(0, 102)
     right.legend(frameon=False, fontsize=8, loc="lower right")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -163,24 +174,18 @@ def kept_and_rejected(verdict: pd.DataFrame, threshold: float) -> Figure:
         threshold: its threshold.
     """
     share = verdict.kept.mean()
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
-    figure.suptitle(
-        f"The threshold {threshold:g} keeps {share:.1%} of {len(verdict):,} positives",
-        x=0.01, ha="left", fontsize=11, fontweight="bold",
-    )  # fmt: skip
+    figure = _headed(10, 3.4, f"The threshold {threshold:g} keeps {share:.1%} of {len(verdict):,} positives")
     left, right = figure.subplots(1, 2)
+    _label(left, "", "distance of lips and sound, mean over its context", "positive pairs")
+    _label(right, "", "clips, from least kept to most", "positives kept (%)")
     bins = np.histogram_bin_edges(verdict.evidence, 60).tolist()
     for kept, name, colour in ((True, "kept", GENUINE), (False, "rejected", FALSE)):
         left.hist(verdict.evidence[verdict.kept == kept], bins, color=colour, alpha=0.75, label=name)
     left.axvline(threshold, color="black", linewidth=1)
-    left.set(xlabel="distance of lips and sound, mean over its context", ylabel="positive pairs")
     left.legend(frameon=False)
     per_clip = verdict.groupby("clip_id").kept.mean().sort_values()
     right.fill_between(np.arange(len(per_clip)), 100 * per_clip, color=GENUINE, alpha=0.75, linewidth=0)
-    right.set(xlabel="clips, from least kept to most", ylabel="positives kept (%)", ylim=(0, 100))
-    right.set_xlim(0, max(1, len(per_clip) - 1))
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
+    right.set(xlim=(0, max(1, len(per_clip) - 1)), ylim=(0, 100))
     return figure
 
 
@@ -268,7 +273,8 @@ def controls(metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         By row: whole clips within a frame, for each model, for lip opening against loudness, and with swapped sound.
     """
     rows = {name: 100 * figures["clip_accuracy"] for name, figures in models_of(metrics).items()}
-    rows["no learning: lip opening against loudness"] = 100 * metrics["aperture"]["clip_accuracy"]
+    if "aperture" in metrics:
+        rows["no learning: lip opening against loudness"] = 100 * metrics["aperture"]["clip_accuracy"]
     for name, figures in models_of(metrics).items():
         if "swapped" in figures:
             rows[f"{name}, another clip's sound"] = 100 * figures["swapped"]["clip_accuracy"]
@@ -279,12 +285,79 @@ def counts(values: Sequence[float], title: str, x: str, y: str = "clips", bins: 
     """A histogram of one quantity.
 
     Args:
-        values: numbers.
+        values: numbers; nan is left out.
         title, x, y: the finding and the axes with their units.
         bins: how many.
     """
     figure, axes = _canvas(8, 3, title, x, y)
-    axes.hist(np.asarray(values, float), bins, color=GENUINE)
+    numbers = np.asarray(values, float)
+    axes.hist(numbers[np.isfinite(numbers)], bins, color=GENUINE)
+    return figure
+
+
+def timelines(tracks: pd.DataFrame, count: int = 12) -> Figure:
+    """When the face tracks of some videos begin and end; neighbouring shots differ in colour.
+
+    Args:
+        tracks: tracks.parquet of `clips.extract`; `first` and `last` are frames, `reason` is "" where it is a clip.
+        count: videos; those with the most shots and tracks come first.
+    """
+    kept, shots = int((tracks.reason == "").sum()), len(tracks[["path", "shot"]].drop_duplicates())
+    found = f"{kept} of {len(tracks)} face tracks in {shots} shots of {tracks.path.nunique()} videos became clips"
+    colours = {"clip, even shot": GENUINE, "clip, odd shot": ACCENT, "refused": FALSE}
+    busiest = tracks.groupby("path").size().sort_values(ascending=False, kind="stable").index[:count]
+    figure, axes = _canvas(10, 1.2 + 0.3 * len(busiest), found, "time in the video (s)", "")
+    for place, path in enumerate(busiest):
+        for track in tracks[tracks.path == path].itertuples():
+            kind = "refused" if track.reason else ("clip, even shot", "clip, odd shot")[track.shot % 2]
+            # People who are seen at once share the height of the row.
+            at_once = tracks[(tracks.path == path) & (tracks["first"] <= track.last) & (tracks["last"] >= track.first)]
+            height = 0.8 / len(at_once)
+            level = place - 0.4 + height * int((at_once.track < track.track).sum())
+            span = (track.first / FPS, (track.last - track.first + 1) / FPS)
+            axes.broken_barh([span], (level, 0.9 * height), color=colours[kind], label=kind)
+    axes.set_yticks(range(len(busiest)), [Path(path).name[-24:] for path in busiest], fontsize=7)
+    axes.invert_yaxis()
+    bars, names = axes.get_legend_handles_labels()
+    once = dict(zip(names, bars, strict=True))
+    figure.legend(once.values(), once.keys(), frameon=False, fontsize=8, ncols=3, loc="outside lower center")
+    return figure
+
+
+def throughput(timing: pd.DataFrame, phases: Sequence[str]) -> Figure:
+    """How fast each phase of the extraction is.
+
+    Args:
+        timing: a row a video: `frames`, and the seconds of each phase.
+        phases: their names.
+    """
+    seconds = timing.frames.sum() / FPS
+    spent = timing[list(phases)].sum()
+    rate, top = seconds / spent.sum(), spent.idxmax()
+    title = f"Extraction runs {rate:.1f} times as fast as the video plays; {top} take {spent.max() / spent.sum():.0%}"
+    figure, axes = _canvas(10, 3, title, "work for a second of video (ms)")
+    axes.barh(list(phases), 1000 * spent / seconds, color=GENUINE)
+    axes.invert_yaxis()
+    return figure
+
+
+def pictures(shown: Mapping[str, np.ndarray], title: str, columns: int = 3) -> Figure:
+    """Pictures with what is to be said about each.
+
+    Args:
+        shown: text to (H, W, 3) uint8 RGB; may be empty.
+        title: of all.
+        columns: pictures a row.
+    """
+    rows = max(1, -(-len(shown) // columns))
+    figure = _headed(11, 0.5 + 2.6 * rows if shown else 0.5, title)
+    if not shown:
+        figure.subplots().axis("off")  # a notebook does not show a figure without axes
+    for number, (text, image) in enumerate(shown.items()):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        axes.imshow(image)
+        axes.axis("off")
+        axes.set_title("\n".join(textwrap.wrap(text, 48)), fontsize=7)
     return figure
 
 

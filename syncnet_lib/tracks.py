@@ -139,12 +139,14 @@ class Crops:
         mouth: (n, 120, 120) uint8 gray.
         face: (n, 224, 224, 3) uint8 RGB, or (0, ...) when not asked for.
         lips: (n,) float32 aperture over face height.
+        boxes: (n, 3) float32 centre x, y and half the longer side of the face, pixels of the picture.
     """
 
     track: Track
     mouth: np.ndarray
     face: np.ndarray
     lips: np.ndarray
+    boxes: np.ndarray
 
 
 class FaceTracker:
@@ -311,14 +313,14 @@ class FaceTracker:
         face = np.zeros((0, faces.FACE_SIZE, faces.FACE_SIZE, 3), np.uint8)
         if self._mouth:
             mouth = np.stack([mouth_crop(*pair) for pair in zip(shown, mouths, strict=True)])
-            track.sharpness += sum(_sharpness(crop) for crop in mouth)
+            track.sharpness += sum(sharpness(crop) for crop in mouth)
         if self._face:
             scale = self.settings.crop_scale
             face = np.stack([face_crop(*pair, scale) for pair in zip(shown, boxes, strict=True)])
         track.emitted += stop - start
         while len(track.rows) > 1 and track.rows[1][0] <= stop - REACH - 1:
             track.rows.popleft()  # no later crop depends on it
-        return Crops(track, mouth, face, lips)
+        return Crops(track, mouth, face, lips, boxes.astype(np.float32))
 
 
 def mouth_crop(picture: Picture, place: np.ndarray) -> np.ndarray:
@@ -346,7 +348,7 @@ def face_crop(picture: Picture, place: np.ndarray, crop_scale: float) -> np.ndar
     return faces.sample(picture.rgb, to_crop, faces.FACE_SIZE, faces.PAD_VALUE)
 
 
-def _sharpness(crop: np.ndarray) -> float:
+def sharpness(crop: np.ndarray) -> float:
     """Variance of the Laplacian of a (h, w) uint8 crop: small where there are no edges."""
     _, spread = cv2.meanStdDev(cv2.Laplacian(crop, cv2.CV_16S))
     return float(spread[0, 0]) ** 2

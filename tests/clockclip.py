@@ -108,6 +108,26 @@ def make(
     return lit, list(beeps)
 
 
+def remux(path: Path, moved: Path, video: int, audio: int) -> None:
+    """Copy the packets of a file with its streams moved by so many frames; nothing is decoded.
+
+    Args:
+        path: to be copied.
+        moved: the copy.
+        video, audio: frames of 40 ms by which the stream comes later.
+    """
+    with av.open(str(path)) as source, av.open(str(moved), "w", options={"avoid_negative_ts": "disabled"}) as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        packets = [packet for packet in source.demux() if packet.dts is not None]
+        for packet in packets:
+            frames = audio if packet.stream.type == "audio" else video
+            delay = round(Fraction(frames, FPS) / packet.time_base)
+            packet.pts, packet.dts = packet.pts + delay, packet.dts + delay
+            packet.stream = streams[packet.stream.index]
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            out.mux(packet)
+
+
 def flash_frames(brightness: np.ndarray) -> list[int]:
     """Grid pictures with which a flash begins, from the (T,) mean brightness."""
     on = brightness > 128

@@ -27,13 +27,18 @@ settings.register_profile("here", deadline=None)  # a busy machine is no failure
 settings.load_profile("here")
 
 
+def shared(name: str, what: str) -> Path:
+    """A folder beside the checkout; the test is skipped where it is absent, as on a user's machine."""
+    folder = ROOT.parent / "shared" / name
+    if not folder.is_dir():
+        pytest.skip(f"{what} (../shared/{name}) are not on this machine")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real_clips() -> Path:
-    """Folder of real clips beside the checkout; the test is skipped where it is absent, as on a user's machine."""
-    folder = ROOT.parent / "shared" / "clips"
-    if not folder.is_dir():
-        pytest.skip("the real clips (../shared/clips) are not on this machine")
-    return folder
+    """Real talkers."""
+    return shared("clips", "the real clips")
 
 
 @pytest.fixture
@@ -66,6 +71,30 @@ def clone(tmp_path: Path) -> Path:
         subprocess.run(
             ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", *arguments], cwd=folder, check=True
         )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def talkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Synthetic talkers in sync, `videos/*.mp4` of 3 s, and `model.safetensors`, trained on most of them for half a
+    minute: enough to find their offsets."""
+    import torch
+
+    from syncnet_lib import clips, pairs, synthetic, timing, train
+
+    folder = tmp_path_factory.mktemp("talkers")
+    made = synthetic.SyntheticSettings(clips=24, identities=8, seconds=3.0, noisy_share=0.0)
+    videos, _ = synthetic.make(folder, made, seed=1, workers=0, progress=False)
+    out = folder / "clips"
+    manifest, _ = clips.extract(videos, folder, out, folder / "cache", clips.ExtractSettings(), 0, progress=False)
+    shares = pairs.PairsSettings(train_share=0.75, val_share=0.125)
+    pairs.pack(out, manifest, folder / "pairs", shares, seed=0, progress=False)
+    splits = [pairs.Split.open(folder / "pairs" / name) for name in ("train", "val")]
+    cpu = torch.device("cpu")
+    settings = train.TrainSettings(epochs=30, batch_size=192, samples_per_clip=24, validate_every=30)
+    for _ in train.fit(*splits, settings, 0, cpu, folder / "state", timing.PhaseTimer(cpu)):
+        pass
+    train.best(folder / "state").save(folder / "model.safetensors")
     return folder
 
 

@@ -59,3 +59,12 @@ def test_half_a_frame_of_sound_is_refused():
 def test_loudness_of_full_scale_and_silence():
     samples = np.concatenate([np.full(640, 32767), np.zeros(640)]).astype(np.int16)
     np.testing.assert_allclose(audio.loudness(samples), [0.0, -96.0], atol=0.01)
+
+
+def test_speech_is_told_from_silence():
+    sound = voice(20 * SAMPLES_PER_FRAME).reshape(20, 640)
+    sound[5:12] //= 1000
+    expected = np.ones(20, bool)
+    expected[5:12] = False
+    np.testing.assert_array_equal(audio.speech(audio.level(sound.ravel())), expected)
+    assert not audio.speech(audio.level(np.zeros(6400, np.int16))).any()

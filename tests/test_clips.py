@@ -15,13 +15,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import clockclip
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 import skimage.data
 
-from syncnet_lib import clips, media
+from syncnet_lib import audio, clips, media
 from syncnet_lib.clips import ExtractSettings
 from syncnet_lib.errors import InputError
 
@@ -88,12 +89,45 @@ def test_a_clip_holds_what_the_contract_says(good: Path, tmp_path: Path) -> None
     assert (clip.samples.shape, clip.samples.dtype) == ((FRAMES * 640,), np.int16)
     assert (clip.lips.shape, clip.lips.dtype) == ((FRAMES,), np.float32)
     assert np.corrcoef(clip.samples, _sound(FRAMES))[0, 1] > 0.95
+    np.testing.assert_array_equal(clip.mfcc, audio.frame_mfcc(clip.samples))
+    assert (clip.speech.shape, clip.speech.dtype, clip.speech.mean()) == ((FRAMES,), bool, row.speech_share)
     assert clip.meta["sha256"] == hashlib.sha256(good.read_bytes()).hexdigest()
     assert (clip.meta["start_seconds"], clip.meta["end_seconds"]) == (0.0, FRAMES / 25)
     assert clip.meta["settings"]["min_track"] == 15
     assert np.load(folder / "face.npy").shape == (FRAMES, 224, 224, 3)
     with wave.open(str(folder / "audio.wav")) as file:
         assert file.getparams()[:4] == (1, 2, 16_000, FRAMES * 640)
+
+
+@pytest.mark.parametrize("portion", [1, 7, FRAMES - 1, FRAMES])
+def test_portions_of_sound_give_the_mfcc_of_the_whole(
+    portion: int, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio, "PORTION", portion)
+    manifest, _ = _extract([good], good.parent, tmp_path)
+    clip = clips.load(tmp_path / "clips" / manifest.clip_id[0])
+    np.testing.assert_allclose(clip.mfcc, audio.frame_mfcc(clip.samples), atol=1e-5)
+    assert len(clip.samples) == FRAMES * 640
+
+
+def test_every_track_is_listed_and_a_refused_one_can_be_looked_at(good: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short.mp4"
+    media.write_video(short, [_scene(0)] * 12, _sound(12))
+    (tmp_path / "good.mp4").write_bytes(good.read_bytes())
+    _extract([short, tmp_path / "good.mp4"], tmp_path, tmp_path)
+    tracks = pd.read_parquet(tmp_path / "clips" / "tracks.parquet")
+    assert list(tracks.columns) == clips.TRACK_COLUMNS
+    assert tracks.path.tolist() == ["good.mp4", "short.mp4"]
+    assert tracks["last"].tolist() == [FRAMES - 1, 11]
+    assert tracks.reason.tolist() == ["", "face track of 12 frames is shorter than min_track (15)"]
+    ((text, still),) = clips.refused_stills(tmp_path / "clips", tmp_path, 6).items()
+    assert text.startswith("short.mp4, 0.4 s: face track of 12 frames")
+    outlined = (still[..., 0] > 200) & (still[..., 1] < 90) & (still[..., 2] < 90)
+    place = tracks.iloc[1]
+    assert outlined[round(place.top) : round(place.bottom), round(place.left)].mean() > 0.9
+    timing = pd.read_csv(tmp_path / "cache" / "timing.csv")
+    assert timing.frames.tolist() == [FRAMES, 12]
+    assert (timing[list(clips.PHASES)] > 0).all(axis=None)
 
 
 def test_sound_that_ends_early_ends_the_clip(tmp_path: Path) -> None:
@@ -164,15 +198,6 @@ def test_two_names_never_become_one_clip() -> None:
     safe = [clips._safe(name) for name in names]
     assert len(set(safe)) == len(names)
     assert clips._safe("bbaf3s") == "bbaf3s"
-
-
-def test_speech_is_told_from_silence() -> None:
-    sound = _sound(20).reshape(20, 640)
-    sound[5:12] //= 1000
-    expected = np.ones(20, bool)
-    expected[5:12] = False
-    np.testing.assert_array_equal(clips.speech(clips.level(sound.ravel())), expected)
-    assert not clips.speech(clips.level(np.zeros(6400, np.int16))).any()
 
 
 def test_what_is_no_clip_says_so(tmp_path: Path) -> None:
@@ -314,6 +339,10 @@ ZOO: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "tiny.mp4": (lambda path, good: _mux(path, [np.zeros((2, 2, 3), np.uint8)] * 30, _sound(30)), NO_FACE),
     "sliver.mp4": (lambda path, good: _mux(path, [np.zeros((2, 640, 3), np.uint8)] * 30, _sound(30)), NO_FACE),
     "jump.mkv": (lambda path, good: _jump(path), "timestamps jump from 0 s to 10800 s"),
+    "before_zero.mp4": (
+        lambda path, good: clockclip.remux(good, path, -5 * FRAMES, -5 * FRAMES),
+        "no sound: the sound track ends",
+    ),
     "huge.avi": (_with_header, CANNOT),
     "folder.mp4": (lambda path, good: path.mkdir(), "is a folder"),
     "missing.mp4": (lambda path, good: None, "does not exist"),

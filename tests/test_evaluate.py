@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from syncnet_lib import evaluate
+from syncnet_lib import audio, evaluate
 from syncnet_lib.errors import InputError
 from syncnet_lib.evaluate import Embedded, EvaluateSettings
 from syncnet_lib.model import SyncNet
@@ -36,6 +36,8 @@ def write_clip(folder: Path, seed: int, offset: int = 0, frames: int = 60) -> No
         file.setsampwidth(2)
         file.setframerate(16000)
         file.writeframes(speech(heard, seed).tobytes())
+    np.save(folder / "mfcc.npy", audio.frame_mfcc(speech(heard, seed)))
+    np.save(folder / "speech.npy", np.ones(frames, bool))
     (folder / "clip.json").write_text(json.dumps({}))
 
 
@@ -91,6 +93,13 @@ def test_the_baseline_finds_moved_sound(working_folder):
         assert row.right == (abs(offset) <= 1)
 
 
+def test_lips_that_nobody_has_measured_are_no_baseline(working_folder):
+    lips = working_folder / "clips" / "a" / "lips.npy"
+    np.save(lips, np.full_like(np.load(lips), np.nan))
+    assert evaluate.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15).clip_id.tolist() == ["b"]
+    assert evaluate.aperture_verdicts(working_folder / "clips", {"a": 0}, 15).empty
+
+
 def test_models_side_by_side(working_folder):
     torch.manual_seed(0)
     models = {"base": SyncNet("small").eval(), "refined": SyncNet("small").eval()}
@@ -118,7 +127,7 @@ def test_swapped_sound_is_told_apart():
     rng = np.random.default_rng(0)
     sides = [rng.normal(size=(50, 8)).astype(np.float32) for _ in range(6)]
     clips = [Embedded(str(n), side, side) for n, side in enumerate(sides)]
-    figures = evaluate.summarise(clips, 15)
+    figures, _ = evaluate.measure(clips, 15)
     assert figures["clip_accuracy"] == 1.0
     assert figures["swapped"]["confidence_auc"] == 1.0
     assert figures["swapped"]["clip_accuracy"] < 1.0

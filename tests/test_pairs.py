@@ -16,7 +16,7 @@ from syncnet_lib.pairs import MAX_SHIFT, Draw, PairsSettings, Sampler, Split
 
 def manifest(groups: list[str]) -> pd.DataFrame:
     names = [f"clip{n:04d}" for n in range(len(groups))]
-    return pd.DataFrame({"clip_id": names, "video_id": names, "speaker": groups, "frames": 75})
+    return pd.DataFrame({"clip_id": names, "video_id": names, "speaker": groups, "frames": 75, "split": ""})
 
 
 def index_only(clips: int, frames: int = 75) -> Split:
@@ -25,6 +25,15 @@ def index_only(clips: int, frames: int = 75) -> Split:
     index["start"] = index.frames.cumsum().shift(fill_value=0)
     kept = (np.arange(clips * frames) % frames) < frames - 5
     return Split(np.empty((clips * frames, 0)), np.empty((1, 0, 13)), index, kept)
+
+
+def test_a_recording_in_pieces():
+    rng = np.random.default_rng(0)
+    mouth, samples = np.zeros((50, 8, 8), np.uint8), rng.normal(0, 900, 50 * 640).astype(np.int16)
+    split = pairs.cut(mouth, samples, 20)
+    assert split.index.start.tolist() == [0, 20]
+    assert split.mfcc.shape == (1, 200, 13)
+    assert np.flatnonzero(split.kept).tolist() == [*range(15), *range(20, 35)]
 
 
 def test_split_of_the_seed():
@@ -150,6 +159,8 @@ def write_clip(folder, seed: int, frames: int) -> np.ndarray:
         file.setsampwidth(2)
         file.setframerate(16000)
         file.writeframes(samples.tobytes())
+    np.save(folder / "mfcc.npy", audio.frame_mfcc(samples))
+    np.save(folder / "speech.npy", np.ones(frames, bool))
     (folder / "clip.json").write_text("{}")
     return samples
 

@@ -24,6 +24,11 @@ def timing() -> pd.DataFrame:
     return table
 
 
+def tracks() -> pd.DataFrame:
+    rows = [("v", 0, 0, 0, 40, ""), ("v", 0, 1, 5, 30, ""), ("v", 1, 2, 41, 44, "short"), ("w", 0, 0, 0, 74, "")]
+    return pd.DataFrame(rows, columns=["path", "shot", "track", "first", "last", "reason"])
+
+
 def figures() -> dict:
     rng = np.random.default_rng(0)
     history = pd.DataFrame({"epoch": [1, 2], "loss": [4.0, 2.0], "auc": [np.nan, 0.9], "k5": [np.nan, 0.5]})
@@ -41,6 +46,13 @@ def figures() -> dict:
         "shift": report.shift_curve({"base": curve, "refined": curve * 2}, "found"),
         "lengths": report.accuracy_by_length(METRICS),
         "counts": report.counts([1, 2, 2], "title", "pixels"),
+        "timelines": report.timelines(tracks()),
+        "no timelines": report.timelines(tracks().iloc[:0]),
+        "throughput": report.throughput(
+            pd.DataFrame({"frames": [50, 50], "decode": [0.1, 0.1], "faces": 0.15}), ["decode", "faces"]
+        ),
+        "pictures": report.pictures({"a reason": np.zeros((8, 9, 3), np.uint8)}, "refused"),
+        "no pictures": report.pictures({}, "nothing"),
         "result": report.result(METRICS, {"base": curve}, "found"),
     }
 
@@ -64,6 +76,8 @@ def test_titles_state_the_finding():
     assert "from 4.000 to 2.000" in titles(drawn["learning"])
     assert "Backward takes 50%" in titles(drawn["phases"])
     assert "from 50% on one window to 90%" in titles(drawn["lengths"])
+    assert "3 of 4 face tracks in 3 shots of 2 videos" in titles(drawn["timelines"])
+    assert "8.0 times as fast as the video plays; faces take 60%" in titles(drawn["throughput"])
 
 
 def test_axes_have_units():
