@@ -4,6 +4,7 @@ Each model says in its `Spec` what it must be fed, and a checkpoint carries that
 """
 
 import json
+from collections import OrderedDict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,12 +16,13 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from syncnet_lib import files
 from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.errors import InputError
 
-ModelName = Literal["small", "paper"]
+ModelName = Literal["small", "paper", "v2"]
 
 
 @dataclass(frozen=True)
@@ -29,36 +31,57 @@ class Spec:
 
     Attributes:
         name: which network.
-        stored: side of the square gray crop that the loader hands over, in pixels; 120 as extracted, or reduced.
+        crop: the crop of extraction it eats: "mouth", 120x120 gray, or "face", 224x224 RGB.
+        stored: side of the square crop that the loader hands over, in pixels; as extracted, or reduced.
         size: side of the crop the network sees; cut at random in training, from the centre otherwise.
+        standardise: each window of pixels is put on its own mean and deviation; otherwise 0..255 as they are.
         embedding: dimensions of an embedding.
         normalise: embeddings have length 1, so that distances lie in [0, 2].
         cepstral_mean: the clip's mean MFCC is taken off before windows are cut: another microphone is no asynchrony.
+        edges: what its published scores do with shifts that leave the clip: "mask" them, or compare with "zero".
     """
 
     name: ModelName
+    crop: Literal["mouth", "face"]
     stored: int
     size: int
+    standardise: bool
     embedding: int
     normalise: bool
     cepstral_mean: bool
+    edges: Literal["mask", "zero"]
+
+    @property
+    def colours(self) -> int:
+        """Values a pixel: 1 gray, 3 RGB."""
+        return 3 if self.crop == "face" else 1
+
+    @property
+    def window(self) -> tuple[int, ...]:
+        """Shape of a window of the size the network sees: (5, size, size), or (5, size, size, 3)."""
+        return (WINDOW_FRAMES, self.size, self.size, *([self.colours] if self.colours > 1 else []))
 
 
-SPECS = {
+SPECS: dict[ModelName, Spec] = {
     # 60 of 120 and 56 of 60: half the paper's scale, a quarter of its pixels.
-    "small": Spec("small", stored=60, size=56, embedding=128, normalise=True, cepstral_mean=True),
+    "small": Spec("small", "mouth", 60, 56, True, 128, normalise=True, cepstral_mean=True, edges="mask"),
     # Seed: 111x111x5 gray, fc7 of 256 dimensions, plain Euclidean distances.
-    "paper": Spec("paper", stored=120, size=111, embedding=256, normalise=False, cepstral_mean=False),
+    "paper": Spec("paper", "mouth", 120, 111, True, 256, normalise=False, cepstral_mean=False, edges="mask"),
+    # The released model (syncnet_python, SyncNetModel.py): the face as it is.
+    "v2": Spec("v2", "face", 224, 224, False, 1024, normalise=False, cepstral_mean=False, edges="zero"),
 }
 
 
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int | None = None) -> list[nn.Module]:
+def _conv(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int | None = None, bias: bool = False
+) -> list[nn.Module]:
     """Convolution, BatchNorm, ReLU: the order of the released model (syncnet_python, SyncNetModel.py)."""
     pad = kernel // 2 if padding is None else padding
-    return [nn.Conv2d(inputs, outputs, kernel, stride, pad, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, pad, bias=bias)
+    return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
 
 
-class _Steps(nn.Module):
+class Steps(nn.Module):
     """Convolution over time without padding, BatchNorm and ReLU, as one matrix product: three times faster on a CPU
     than a convolution of so few channels.
 
@@ -71,7 +94,7 @@ class _Steps(nn.Module):
         super().__init__()
         self.kernel, self.stride = kernel, stride
         self.linear = nn.Linear(inputs * kernel, outputs, bias=False)
-        self.norm = nn.BatchNorm1d(outputs)
+        self.norm: nn.Module = nn.BatchNorm1d(outputs)
 
     def forward(self, steps: Tensor) -> Tensor:
         """(N, T, inputs) to (N, T', outputs)."""
@@ -99,10 +122,10 @@ def _small_sound(embedding: int) -> nn.Sequential:
     """20 steps to one without padding, two strides of 2: on a run of MFCC it gives one embedding a frame, each the very
     same as that of its window alone, for a fraction of the work."""
     return nn.Sequential(
-        _Steps(MFCC_SIZE, 128, 4),  # 17
-        _Steps(128, 192, 3, stride=2),  # 8
-        _Steps(192, 256, 4, stride=2),  # 3
-        _Steps(256, 256, 3),  # 1
+        Steps(MFCC_SIZE, 128, 4),  # 17
+        Steps(128, 192, 3, stride=2),  # 8
+        Steps(192, 256, 4, stride=2),  # 3
+        Steps(256, 256, 3),  # 1
         nn.Dropout(0.1),
         nn.Linear(256, embedding),
     )
@@ -162,14 +185,68 @@ def _paper_sound(embedding: int) -> nn.Module:
     return _Windows(network)
 
 
-STREAMS = {"small": (_small_lips, _small_sound), "paper": (_paper_lips, _paper_sound)}
+def _v2_lips(embedding: int) -> nn.Sequential:
+    """The released model's lips, layer for layer. Its first convolution spans all five frames, so that over 3-D data of
+    one window it is a 2-D convolution of 5 x 3 planes; the others see one moment."""
+    layers = [
+        *_conv(WINDOW_FRAMES * 3, 96, 7, stride=2, padding=0, bias=True),  # 109
+        nn.MaxPool2d(3, 2),  # 54
+        *_conv(96, 256, 5, stride=2, padding=1, bias=True),  # 26
+        nn.MaxPool2d(3, 2, padding=1),  # 13
+        *_conv(256, 256, 3, bias=True),
+        *_conv(256, 256, 3, bias=True),
+        *_conv(256, 256, 3, bias=True),
+        nn.MaxPool2d(3, 2),  # 6
+        *_conv(256, 512, 6, padding=0, bias=True),
+        nn.Flatten(),
+    ]
+    return nn.Sequential(OrderedDict(layers=nn.Sequential(*layers), head=_v2_head(embedding)))
+
+
+def _v2_sound(embedding: int) -> nn.Module:
+    """The released model's sound, layer for layer."""
+    layers = [
+        *_conv(1, 64, 3, bias=True),
+        nn.Identity(),  # a pooling of 1x1: it keeps the numbers of the layers those of the released file
+        *_conv(64, 192, 3, bias=True),
+        nn.MaxPool2d(3, (1, 2)),  # 11 x 9
+        *_conv(192, 384, 3, bias=True),
+        *_conv(384, 256, 3, bias=True),
+        *_conv(256, 256, 3, bias=True),
+        nn.MaxPool2d(3, 2),  # 5 x 4
+        nn.Conv2d(256, 512, (5, 4)),
+        nn.BatchNorm2d(512),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+    ]
+    planes = nn.Unflatten(1, (1, MFCC_SIZE))
+    return _Windows(nn.Sequential(OrderedDict(planes=planes, layers=nn.Sequential(*layers), head=_v2_head(embedding))))
+
+
+def _v2_head(embedding: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(inplace=True), nn.Linear(512, embedding))
+
+
+STREAMS = {
+    "small": (_small_lips, _small_sound),
+    "paper": (_paper_lips, _paper_sound),
+    "v2": (_v2_lips, _v2_sound),
+}
+
+RELEASED = {
+    "netcnnlip": "lips.layers",
+    "netfclip": "lips.head",
+    "netcnnaud": "sound.network.layers",
+    "netfcaud": "sound.network.head",
+}
+"""Parts of the released file, and where they are in `SyncNet("v2")`."""
 
 
 class SyncNet(nn.Module):
     """Two streams that embed windows of lips and of sound.
 
     Args:
-        name: "small" or "paper".
+        name: "small", "paper" or "v2".
 
     Attributes:
         spec: what to feed it.
@@ -205,17 +282,32 @@ class SyncNet(nn.Module):
         """Embed video windows.
 
         Args:
-            windows: (N, 5, size, size), any real dtype, gray values 0..255.
+            windows: (N, 5, size, size) gray or (N, 5, size, size, 3) RGB (`spec.window`), any real dtype, 0..255.
 
         Returns:
             (N, embedding) float32.
         """
+        return self.finish(self.lips(self.planes(windows)))
+
+    def planes(self, windows: Tensor) -> Tensor:
+        """Video windows as the first convolution takes them.
+
+        Args:
+            windows: as for `embed_lips`.
+
+        Returns:
+            (N, 5 or 15, size, size) float32, channels last.
+        """
         pixels = windows.float()
-        # Each window on its own scale: lighting and skin tone say nothing about synchrony.
-        mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
-        std = pixels.std(dim=(1, 2, 3), keepdim=True)
-        pixels = ((pixels - mean) / (std + 1.0)).contiguous(memory_format=torch.channels_last)
-        return self._finish(self.lips(pixels))
+        if self.spec.standardise:
+            # Each window on its own scale: lighting and skin tone say nothing about synchrony.
+            pixels = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
+            # Five times faster than torch.std, whose way of summing a mean near 0 does not need.
+            std = (pixels.square().sum(dim=(1, 2, 3), keepdim=True) / (pixels[0].numel() - 1)).sqrt()
+            pixels = pixels / (std + 1.0)
+        if self.spec.colours > 1:
+            pixels = pixels.permute(0, 1, 4, 2, 3).flatten(1, 2)
+        return pixels.contiguous(memory_format=torch.channels_last)
 
     def embed_sound(self, steps: Tensor) -> Tensor:
         """Embed every window of runs of sound.
@@ -226,9 +318,10 @@ class SyncNet(nn.Module):
         Returns:
             (N, W, embedding) float32: window w is that of the steps `4 w : 4 w + 20` (seed).
         """
-        return self._finish(self.sound((steps - self.mfcc_mean) / self.mfcc_std))
+        return self.finish(self.sound((steps - self.mfcc_mean) / self.mfcc_std))
 
-    def _finish(self, embedding: Tensor) -> Tensor:
+    def finish(self, embedding: Tensor) -> Tensor:
+        """What a stream gives, as float32, of length 1 where the model is one that normalises."""
         embedding = embedding.float()
         return F.normalize(embedding, dim=-1) if self.spec.normalise else embedding
 
@@ -250,13 +343,22 @@ class SyncNet(nn.Module):
 
     @classmethod
     def load(cls, path: Path, device: str = "cpu") -> "SyncNet":
-        """Read a checkpoint of `save`, ready for inference.
+        """Read a checkpoint of `save`, or the released `syncnet_v2.model`, ready for inference.
+
+        Nothing in the file is executed: of a pickled file only tensors are taken.
 
         Raises:
-            InputError: missing, not a safetensors file, or another program's.
+            InputError: missing, of another kind, truncated, or holding anything but tensors.
         """
         if not path.is_file():
             raise InputError(path, "no such checkpoint", "run `dvc repro train` or give another path")
+        with path.open("rb") as file:
+            head = file.read(9)
+            # A safetensors file begins with its header's length in 8 bytes, which may be any, and the header's brace.
+            if head.startswith(PICKLED) and not head.endswith(b"{"):
+                model = cls("v2")
+                _take_released(model, path)
+                return model.to(device).eval()
         try:
             with safe_open(path, "pt", device) as file:
                 header = json.loads((file.metadata() or {})["syncnet"])
@@ -265,6 +367,84 @@ class SyncNet(nn.Module):
         except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise InputError(path, f"not a SyncNet checkpoint ({error})", "give a file that training wrote") from None
         return model.to(device).eval()
+
+
+PICKLED = (b"PK\x03\x04", b"\x80")
+"""How files of torch.save begin: a zip archive, or, before torch 1.6, a bare pickle."""
+
+
+def _take_released(model: SyncNet, path: Path) -> None:
+    """Put the weights of a released file (a pickled state dict) into a v2 model.
+
+    Raises:
+        InputError: anything but the tensors of that model.
+    """
+    cure = "give syncnet_v2.model as released, or a file that training wrote"
+    try:
+        state = torch.load(path, "cpu", weights_only=True)
+    except Exception:  # a damaged file ends in any of the errors of pickle, zip and torch, whose texts take a page
+        cause = "truncated, or holds other things than tensors, which are not read because they could run code"
+        raise InputError(path, cause, cure) from None
+    own = model.state_dict()
+    taken = {}
+    for name, value in state.items() if isinstance(state, dict) else ():
+        part, _, rest = str(name).partition(".")
+        target = f"{RELEASED.get(part)}.{rest}"
+        if target not in own or not isinstance(value, Tensor):
+            raise InputError(path, f"not the released model: it holds {name}", cure)
+        if name == "netcnnlip.0.weight" and value.dim() == 5:
+            value = value.flip(1)  # crops are stored as RGB, the released model was trained on BGR
+        if value.dim() == 5:
+            value = value.transpose(1, 2).flatten(1, 2)  # time and colour become planes
+        if value.shape != own[target].shape:
+            raise InputError(path, f"not the released model: {name} has another shape", cure)
+        taken[target] = value
+    # What the released file need not have: our own buffers, and counters that inference does not read.
+    optional = ("mfcc_mean", "mfcc_std", "log_scale", "num_batches_tracked")
+    missing = [name for name in own if name not in taken and not name.endswith(optional)]
+    if missing:
+        raise InputError(path, f"not the released model: {len(missing)} of its tensors are missing", cure)
+    model.load_state_dict(taken, strict=False)
+
+
+def convert(path: Path, out: Path) -> None:
+    """Write a checkpoint, the released one for instance, as safetensors with what the model is in its header.
+
+    Args:
+        path: any file that `SyncNet.load` reads.
+        out: the safetensors file.
+
+    Raises:
+        InputError: as for `SyncNet.load`.
+    """
+    SyncNet.load(path).save(out, converted_from=path.name, sha256=files.sha256(path))
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a model is and costs.
+
+    Attributes:
+        parameters: numbers that training learns.
+        gflop: floating-point operations of a window of lips with its sound, forwards, in 10^9; a multiplication and an
+            addition are two.
+        inputs: bytes of a window: its pixels and its MFCC.
+    """
+
+    parameters: int
+    gflop: float
+    inputs: int
+
+
+def size_of(name: ModelName) -> Size:
+    """Count a model's parameters and the work of one window, without making its weights."""
+    spec = SPECS[name]
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = SyncNet(name).eval()
+        model(torch.zeros(1, *spec.window), torch.zeros(1, WINDOW_MFCC, MFCC_SIZE))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    inputs = int(np.prod(spec.window)) + WINDOW_MFCC * MFCC_SIZE * torch.float32.itemsize
+    return Size(parameters, counter.get_total_flops() / 1e9, inputs)
 
 
 def pick_device(name: str) -> torch.device:
@@ -278,16 +458,32 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def native_precision(device: torch.device) -> Literal["fp32", "bf16"]:
+    """The precision in which a device multiplies fastest: bf16 where it has instructions for it."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.cpu.get_capabilities()
+        native = bool(able.get("avx512_bf16") or able.get("amx_tile"))
+    return "bf16" if native else "fp32"
+
+
 def prepare_frames(frames: np.ndarray, spec: Spec) -> np.ndarray:
     """Reduce crops to what a model is stored at.
 
     Args:
-        frames: (F, 120, 120) uint8 as extracted.
+        frames: (F, 120, 120) or (F, 224, 224, 3) uint8 as extracted.
         spec: the model's.
 
     Returns:
-        (F, stored, stored) uint8; the input itself where nothing has to be done.
+        (F, stored, stored) or (F, stored, stored, 3) uint8; the input itself where nothing has to be done.
+
+    Raises:
+        InputError: the other kind of crop.
     """
+    if frames.ndim != (4 if spec.colours > 1 else 3):
+        other = "mouth" if spec.crop == "face" else "face"
+        raise InputError(f"model {spec.name}", f"is fed with {other} crops", f"give it {spec.crop} crops")
     if frames.shape[1] == spec.stored:
         return frames
     side = (spec.stored, spec.stored)
@@ -316,11 +512,13 @@ def centre(frames: Tensor, size: int) -> Tensor:
     """The middle square of frames.
 
     Args:
-        frames: (..., h, w).
+        frames: (..., h, w) or (..., h, w, 3).
         size: side of the square, in pixels.
 
     Returns:
-        (..., size, size) view.
+        (..., size, size) or (..., size, size, 3) view.
     """
-    top, left = (frames.shape[-2] - size) // 2, (frames.shape[-1] - size) // 2
-    return frames[..., top : top + size, left : left + size]
+    rows = -3 if frames.shape[-1] == 3 else -2
+    for axis in (rows, rows + 1):
+        frames = frames.narrow(axis, (frames.shape[axis] - size) // 2, size)
+    return frames

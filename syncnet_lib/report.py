@@ -23,6 +23,7 @@ from syncnet_lib.audio import (
     WINDOW_MFCC,
 )
 from syncnet_lib.media import FRAME_MS
+from syncnet_lib.model import SPECS, size_of
 from syncnet_lib.timing import PHASES
 
 GENUINE, FALSE, NEUTRAL, ACCENT = "#1b7f79", "#d1495b", "#8d99ae", "#edae49"
@@ -142,6 +143,21 @@ def distance_histogram(genuine: np.ndarray, shifted: np.ndarray) -> Figure:
     return figure
 
 
+def model_sizes() -> pd.DataFrame:
+    """The networks side by side.
+
+    Returns:
+        A row a model: `parameters` (10^6), `gflop` (10^9 operations a window, forwards), `kilobytes` (a window),
+        `embedding` (dimensions).
+    """
+    rows = {}
+    for name, spec in SPECS.items():
+        size = size_of(name)
+        figures = (size.parameters / 1e6, size.gflop, size.inputs / 1e3, spec.embedding)
+        rows[name] = dict(zip(("parameters", "gflop", "kilobytes", "embedding"), figures, strict=True))
+    return pd.DataFrame.from_dict(rows, orient="index").round(3)
+
+
 def phase_bars(timing: pd.DataFrame) -> Figure:
     """The phases of every step, stacked; first steps of epochs are marked.
 
@@ -163,6 +179,29 @@ def phase_bars(timing: pd.DataFrame) -> Figure:
         axes.axvline(at, color="black", alpha=0.15, linewidth=0.8)
     axes.set(xlim=(0, max(1, len(table) - 1)), ylim=(0, 1.1 * table.total.quantile(0.995)))
     axes.legend(frameon=False, fontsize=8, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    return figure
+
+
+def loader_bars(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """The phases of every step by each loader, stacked, all on one scale; first steps of epochs are marked.
+
+    Args:
+        tables: loader to the table of `timing.PhaseTimer`.
+    """
+    figure = Figure(figsize=(10, 1.7 * len(tables) + 0.8), layout="constrained")
+    rows = figure.subplots(len(tables), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, (name, table) in zip(rows, tables.items(), strict=True):
+        shown = table.tail(100).reset_index(drop=True)  # more bars than pixels would tell nothing
+        below = np.zeros(len(shown))
+        for phase in PHASES:
+            axes.bar(shown.index, shown[phase], 0.9, below, color=PHASE_COLOURS[phase], label=phase)
+            below += shown[phase].to_numpy()
+        for at in shown.index[shown.step == 0]:
+            axes.axvline(at - 0.5, color="black", alpha=0.25, linewidth=0.8)
+        share = table.data.sum() / table.total.sum()
+        _label(axes, f"{name}: median step {table.total.median():.0f} ms, loading {share:.1%} of all time", "", "ms")
+    rows[-1].set_xlabel("step (grey lines: first of an epoch)")
+    figure.legend(*rows[0].get_legend_handles_labels(), frameon=False, ncols=len(PHASES), loc="outside lower center")
     return figure
 
 

@@ -110,6 +110,16 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
         _keep(draft, copy)
 
 
+def execute_tracked(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Path) -> None:
+    """`execute`, and the executed copy goes to the MLflow runs that the notebook opened."""
+    with tempfile.NamedTemporaryFile("r", prefix="syncnet-", suffix=".runs") as runs:
+        os.environ[tracking.OPENED_RUNS] = runs.name
+        execute(stage, notebook, parameters, copy)
+        opened = runs.read().split()
+    for run_id in opened:
+        tracking.attach(run_id, copy, config.ROOT)
+
+
 def ensure(stage: str, workdir: str) -> None:
     """Make what a notebook run by hand needs: execute the stages before it, with their own small parameters.
 
@@ -128,21 +138,15 @@ def ensure(stage: str, workdir: str) -> None:
         return
     folder = config.ROOT / workdir
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = _stages(config.ROOT)
-    digest = hashlib.sha256()
-    for source in sorted((config.ROOT / "syncnet_lib").glob("*.py")):
-        digest.update(source.read_bytes())
+    pipeline = stages(config.ROOT)
+    digest = library_digest()
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two notebooks may be run at once
         for name in list(config.STAGES)[: list(config.STAGES).index(stage)]:
             notebook = stage_notebook(name, pipeline)
-            digest.update("\0".join(_code(config.ROOT / notebook).values()).encode())
+            digest.update("\0".join(code_cells(config.ROOT / notebook).values()).encode())
             stamp = folder / f".{name}.made"
-            outputs = [
-                folder / Path(out).relative_to(tracking.PIPELINE)
-                for out in pipeline[name].get("outs", [])
-                if isinstance(out, str) and Path(out).is_relative_to(tracking.PIPELINE)
-            ]
+            outputs = [folder / path for path in data_of(pipeline[name], "outs")]
             current = stamp.exists() and stamp.read_text() == digest.hexdigest()
             if current and all(output.exists() for output in outputs):
                 continue
@@ -153,25 +157,30 @@ def ensure(stage: str, workdir: str) -> None:
 
 
 def write_cells(root: Path) -> bool:
-    """Write the code cells of every stage's notebook into dvc.yaml, comments kept.
+    """Write the code cells of every stage's notebook into dvc.yaml and studies/dvc.yaml, comments kept.
 
     Args:
         root: folder of dvc.yaml.
 
     Returns:
-        Whether dvc.yaml changed.
+        Whether a file changed.
     """
+    files = [root / "dvc.yaml", root / "studies" / "dvc.yaml"]
+    written = [_write_cells(path, root) for path in files if path.exists()]
+    return any(written)
+
+
+def _write_cells(path: Path, root: Path) -> bool:
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
-    path = root / "dvc.yaml"
     content = yaml.load(path.read_text(encoding="utf-8"))
     for name, stage in content["stages"].items():
         notebook = stage_notebook(name, content["stages"])
-        cells = list(_code(root / notebook))
+        cells = list(code_cells(root / notebook))
         for entry in stage["params"]:
             if isinstance(entry, dict) and notebook in entry:
                 if list(entry[notebook]) != cells:
@@ -194,7 +203,7 @@ def check_cells(stage: str, root: Path) -> None:
     Raises:
         InputError: dvc.yaml's list is not the notebook's code cells.
     """
-    pipeline = _stages(root)
+    pipeline = stages(root)
     notebook = stage_notebook(stage, pipeline)
     listed = [
         cell
@@ -202,7 +211,7 @@ def check_cells(stage: str, root: Path) -> None:
         if isinstance(entry, dict)
         for cell in entry.get(notebook, [])
     ]
-    if listed != list(_code(root / notebook)):
+    if listed != list(code_cells(root / notebook)):
         cause = f"the code cells of {notebook} are not those that stage {stage} watches"
         raise InputError("dvc.yaml", cause, "run: python -m syncnet_lib.run cells")
 
@@ -214,17 +223,32 @@ def stage_notebook(stage: str, pipeline: Mapping[str, Any]) -> str:
         InputError: the stage is not in dvc.yaml, or its cmd has no notebook.
     """
     words = shlex.split(pipeline.get(stage, {}).get("cmd", ""))
-    notebooks = [word for word in words if word.endswith(".ipynb")]
+    notebooks = [word for word in words if word.startswith("notebooks/") and word.endswith(".ipynb")]
     if len(notebooks) != 1:
         raise InputError(f"dvc.yaml: {stage}", "no stage that runs a notebook", "restore dvc.yaml")
     return notebooks[0]
 
 
-def _stages(root: Path) -> dict[str, Any]:
+def library_digest() -> "hashlib._Hash":
+    """A running SHA-256 over the library's sources, to which more may be added."""
+    digest = hashlib.sha256()
+    for source in sorted((config.ROOT / "syncnet_lib").glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest
+
+
+def stages(root: Path) -> dict[str, Any]:
+    """The stages of dvc.yaml by name."""
     return dict(config.load_yaml(root / "dvc.yaml").get("stages", {}))
 
 
-def _code(notebook: Path) -> dict[str, str]:
+def data_of(stage: Mapping[str, Any], role: str) -> list[Path]:
+    """What a stage of dvc.yaml reads ("deps") or makes ("outs") in the working folder, relative to it."""
+    paths = [Path(path) for path in stage.get(role, []) if isinstance(path, str)]
+    return [path.relative_to(tracking.PIPELINE) for path in paths if path.is_relative_to(tracking.PIPELINE)]
+
+
+def code_cells(notebook: Path) -> dict[str, str]:
     """Code cells of a notebook by their DVC key: {"cells.1.source": "import numpy", ...}."""
     try:
         cells = enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"])
@@ -297,18 +321,12 @@ def _run(stage: str, notebook: str, workdir: str) -> None:
         raise InputError(f"stage {stage}", "unknown", f"use one of {', '.join(config.STAGES)}")
     if config.is_pipeline(workdir):
         check_cells(stage, config.ROOT)
-        parameters = _asked_for(path, config.stage_settings(stage))
+        parameters = asked_for(path, config.stage_settings(stage))
         folder = config.ROOT / "reports" / "notebooks"
     else:
         parameters = {}
         folder = config.reports(workdir) / "notebooks"
-    copy = folder / f"{stage}.ipynb"
-    with tempfile.NamedTemporaryFile("r", prefix="syncnet-", suffix=".runs") as runs:
-        os.environ[tracking.OPENED_RUNS] = runs.name
-        execute(stage, path, {**parameters, "stage": stage, "workdir": workdir}, copy)
-        opened = runs.read().split()
-    for run_id in opened:
-        tracking.attach(run_id, copy, config.ROOT)
+    execute_tracked(stage, path, {**parameters, "stage": stage, "workdir": workdir}, folder / f"{stage}.ipynb")
 
 
 def parameter_names(notebook: Path) -> list[str]:
@@ -327,8 +345,8 @@ def parameter_names(notebook: Path) -> list[str]:
     ]
 
 
-def _asked_for(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without those of the common parameters that a notebook has no use for, and so does not name."""
+def asked_for(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values without those of the common parameters that a notebook has no use for, and so does not name."""
     unused = set(config.CommonSettings.model_fields) - set(parameter_names(notebook))
     return {name: value for name, value in values.items() if name not in unused}
 

@@ -13,6 +13,8 @@ TOLERANCE = 1
 """An offset within one frame counts as right (paper, section 4)."""
 CLIP_FRAMES = (5, 7, 9, 11, 13, 15)
 """Clip lengths of the published accuracy tables, in frames (e.g. Chung, Chung & Kang 2019, on LRS2)."""
+FRAME_MEDIAN = 9
+"""Windows under the running median of the confidence of single windows (reference)."""
 
 
 def shift_distances(
@@ -31,7 +33,20 @@ def shift_distances(
     """
     fill = np.nan if edges == "mask" else 0.0
     padded = np.pad(audio.astype(np.float32), ((vshift, vshift), (0, 0)), constant_values=fill)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, len(video), axis=0)
+    return padded_distances(video, padded)
+
+
+def padded_distances(video: np.ndarray, audio: np.ndarray) -> np.ndarray:
+    """Distance of every video window to the sound around it.
+
+    Args:
+        video: (N, D) float embeddings of windows of stride 1.
+        audio: (N + 2 vshift, D) float embeddings; row n + vshift is the sound of window n.
+
+    Returns:
+        (N, 2 vshift + 1) float32, as `shift_distances`.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(audio, len(video), axis=0)
     columns = [np.linalg.norm(video - window.T, axis=1) for window in windows]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -68,17 +83,25 @@ def confidence(means: np.ndarray) -> float:
     return float(np.nanmedian(means) - np.nanmin(means))
 
 
-def frame_confidence(distances: np.ndarray) -> np.ndarray:
-    """Confidence of every window: its median distance over shifts less its distance at the clip's best shift (seed).
+def frame_confidence(distances: np.ndarray, edges: Literal["mask", "zero"] = "mask") -> np.ndarray:
+    """Confidence of every window: the clip's median of mean distances less the window's distance at the clip's best
+    shift, then a running median over 9 windows (reference: SyncNetInstance.py, evaluate).
 
     Args:
-        distances: (N, S) float.
+        distances: (N, S) float, nan where masked.
+        edges: at the clip's ends the running median takes fewer windows ("mask"), or zeros for those that are not
+            there, as the reference does ("zero").
 
     Returns:
         (N,) float32; nan where the best shift leaves the clip.
     """
-    best = int(np.nanargmin(mean_distances(distances)))
-    return (np.nanmedian(distances, axis=1) - distances[:, best]).astype(np.float32)
+    means = mean_distances(distances)
+    raw = np.nanmedian(means) - distances[:, int(np.nanargmin(means))]
+    padded = np.pad(raw, FRAME_MEDIAN // 2, constant_values=np.nan if edges == "mask" else 0.0)
+    reached = ~np.isnan(raw)
+    smooth = np.full(len(raw), np.nan, np.float32)
+    smooth[reached] = np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, FRAME_MEDIAN)[reached], axis=1)
+    return smooth
 
 
 def right_at(distances: np.ndarray, frames: int, truth: int = 0) -> np.ndarray:
@@ -114,6 +137,23 @@ def roc_auc(genuine: np.ndarray, false: np.ndarray) -> float:
     return float((above + ties / 2).mean() / len(ordered))
 
 
+def genuine_and_false(distances: np.ndarray, truth: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of a clip at its true shift, and at all others but the neighbours of that.
+
+    The neighbours share most of their sound with the true shift: they are neither genuine nor false.
+
+    Args:
+        distances: (N, S) float, nan where masked.
+        truth: the clip's true offset, in frames.
+
+    Returns:
+        (N,) and (M,) float, nan where masked.
+    """
+    at = distances.shape[1] // 2 - truth
+    near = [n for n in range(at - TOLERANCE, at + TOLERANCE + 1) if 0 <= n < distances.shape[1]]
+    return distances[:, at], np.delete(distances, near, axis=1).ravel()
+
+
 def summarise(distances: list[np.ndarray], truths: list[int]) -> dict[str, Any]:
     """The accuracy figures of a set of clips.
 
@@ -131,18 +171,13 @@ def summarise(distances: list[np.ndarray], truths: list[int]) -> dict[str, Any]:
     for frames in CLIP_FRAMES:
         right = [right_at(clip, frames, truth) for clip, truth in zip(distances, truths, strict=True)]
         by_frames[str(frames)] = float(np.mean([clip.mean() for clip in right if len(clip)]))
-    columns = [clip.shape[1] // 2 - truth for clip, truth in zip(distances, truths, strict=True)]
-    genuine = np.concatenate([clip[:, at] for clip, at in zip(distances, columns, strict=True)])
-    # The neighbours of the true shift share most of their sound with it: they are neither genuine nor false.
-    false = [
-        np.delete(clip, [n for n in range(at - TOLERANCE, at + TOLERANCE + 1) if 0 <= n < clip.shape[1]], axis=1)
-        for clip, at in zip(distances, columns, strict=True)
-    ]
+    apart = [genuine_and_false(clip, truth) for clip, truth in zip(distances, truths, strict=True)]
+    genuine, false = (np.concatenate(side) for side in zip(*apart, strict=True))
     return {
         "clip_accuracy": float((error <= TOLERANCE).mean()),
         "exact_accuracy": float((error == 0).mean()),
         "accuracy_by_frames": by_frames,
-        "auc": roc_auc(genuine, np.concatenate([clip.ravel() for clip in false])),
+        "auc": roc_auc(genuine, false),
         "clips": len(distances),
         "windows": int(sum(len(clip) for clip in distances)),
     }

@@ -9,14 +9,16 @@ import pandas as pd
 import torch
 
 PHASES = ("data", "transfer", "forward", "loss", "backward", "update")
-"""The seed's list, with the copy to the device apart from loading."""
+"""The seed's list, with the copy to the device apart from loading. `forward` includes the variation of the windows,
+which is computed where the network is."""
 
 
 class PhaseTimer:
     """Times the phases of every step of every epoch.
 
-    On a GPU a phase is bounded by two device events, read only when the epoch is over, so no step waits for the clock;
-    `data` runs on the host and is always timed there. On a CPU a monotonic clock is read.
+    On a GPU a phase is bounded by two device events, read only when the epoch is over, so no step waits for the clock.
+    For `data` that is how long the device had to wait for its batch: what the host did while the device was still busy
+    with the step before costs nothing. On a CPU a monotonic clock is read.
 
     Args:
         device: where the step runs.
@@ -35,7 +37,7 @@ class PhaseTimer:
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time a block as one of `PHASES`."""
-        if self._cuda and name != "data":
+        if self._cuda:
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
             begin.record()
             yield

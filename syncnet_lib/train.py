@@ -1,24 +1,30 @@
 """One training loop: draws, augmentation, the timed step, validation, checkpoints that an interruption cannot harm."""
 
+import gc
 import hashlib
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from syncnet_lib import files, loss, scoring
-from syncnet_lib.audio import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib import files, loaders, loss, scoring
+from syncnet_lib.augment import Dice, Strength, vary
 from syncnet_lib.embed import embed_split, split_distances
-from syncnet_lib.model import ModelName, SyncNet, centre, prepare_frames, prepare_mfcc
+from syncnet_lib.errors import InputError
+from syncnet_lib.loaders import Batch
+from syncnet_lib.model import SPECS, ModelName, SyncNet, centre, native_precision, prepare_mfcc
 from syncnet_lib.pairs import Draw, Sampler, Split
+from syncnet_lib.ranks import Ranks
 from syncnet_lib.settings import Settings
 from syncnet_lib.timing import PhaseTimer
 
@@ -26,6 +32,10 @@ STATE = "state.pt"
 """Everything that the next epoch needs, written after every epoch."""
 BEST = "best.safetensors"
 """The weights of the best validation so far."""
+DECISIVE = ("augment", "loaders", "loss", "model", "pairs", "ranks", "train")
+"""Modules that decide what a training gives."""
+WARM_UP = 0.03
+"""Share of all steps over which the learning rate rises."""
 
 
 class TrainSettings(Settings):
@@ -40,86 +50,17 @@ class TrainSettings(Settings):
     validate_every: int = Field(5, ge=1)
     lr: float = Field(2.0e-3, gt=0)
     weight_decay: float = Field(0.02, ge=0)
+    schedule: Literal["cosine", "step"] = "cosine"
+    grad_clip: float = Field(5.0, ge=0)
+    early_stopping: int = Field(0, ge=0)
     augment: bool = True
-
-
-@dataclass
-class Resident:
-    """A split as a model wants it, on the device that trains: a batch is two indexed reads.
-
-    Attributes:
-        frames: (F, stored, stored) uint8.
-        mfcc: (warps, 4 F, 13) float32.
-    """
-
-    frames: Tensor
-    mfcc: Tensor
-
-    @classmethod
-    def load(cls, split: Split, model: SyncNet, device: torch.device) -> "Resident":
-        """Reduce a split to the model's scale and move it to the device."""
-        frames = prepare_frames(np.asarray(split.frames), model.spec)
-        mfcc = prepare_mfcc(np.asarray(split.mfcc), model.spec, split.index.frames.to_numpy())
-        return cls(torch.from_numpy(frames.copy()).to(device), torch.from_numpy(mfcc.copy()).to(device))
-
-    def gather(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """The windows of a draw.
-
-        Returns:
-            (N, 5, stored, stored) uint8 and (A, 20 + 4 (run - 1), 13) float32.
-        """
-        device = self.frames.device
-        video = torch.from_numpy(draw.video).to(device)[:, None] + torch.arange(WINDOW_FRAMES, device=device)
-        steps = torch.from_numpy(draw.audio * MFCC_PER_FRAME).to(device)[:, None]
-        steps = steps + torch.arange(WINDOW_MFCC + (draw.run - 1) * MFCC_PER_FRAME, device=device)
-        steps = steps.clamp_max(self.mfcc.shape[1] - 1)  # only where the draw's mask hides it
-        return self.frames[video], self.mfcc[torch.from_numpy(draw.variant).to(device)[:, None], steps]
-
-
-def augment(lips: Tensor, sound: Tensor, size: int, group: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Vary what does not bear on synchrony; the windows of a group (a clip's) vary together.
-
-    Lips: crop at random, mirror, tone curve. Sound: gain and a smooth filter.
-
-    Args:
-        lips: (N, 5, h, w) uint8.
-        sound: (A, steps, 13) float32 runs.
-        size: side of the crop.
-        group: consecutive windows of lips that share their variation.
-        generator: on the CPU, so that a GPU sees the same variation.
-
-    Returns:
-        (N, 5, size, size) float32 and (A, steps, 13) float32.
-    """
-    device, (n, frames, h, w) = lips.device, lips.shape
-    count = n // group
-
-    def spread(low: float, high: float, rows: int = count) -> Tensor:
-        values = torch.rand(rows, generator=generator) * (high - low) + low
-        return values.to(device)
-
-    top = torch.randint(h - size + 1, (count,), generator=generator).to(device)
-    left = torch.randint(w - size + 1, (count,), generator=generator).to(device)
-    flip = (torch.rand(count, generator=generator) < 0.5).to(device)
-    across = torch.arange(size, device=device)
-    columns = torch.where(flip[:, None], size - 1 - across, across) + left[:, None]
-    at = torch.arange(n, device=device) // group
-    rows = (across + top[:, None])[at]
-    cut = lips[
-        torch.arange(n, device=device)[:, None, None, None],
-        torch.arange(frames, device=device)[:, None, None],
-        rows[:, None, :, None],
-        columns[at][:, None, None, :],
-    ]
-    # A curve through black and white that lifts or lowers the middle, as gamma does, without a power for each pixel.
-    # Brightness and contrast need no variation: the model puts each window on its own scale.
-    pixels = cut.float() / 255
-    pixels = pixels + spread(-0.6, 0.6)[at][:, None, None, None] * pixels * (1 - pixels)
-
-    change = torch.randn(len(sound), sound.shape[2], generator=generator).to(device)
-    # Cepstra of a gain and of a smooth filter: an offset on each coefficient, smaller for the finer ones.
-    sound = sound + (change * 6.0 / (1.0 + torch.arange(sound.shape[2], device=device)))[:, None]
-    return pixels * 255, sound
+    blur: float = Field(0.0, ge=0, le=0.7)
+    noise: float = Field(0.0, ge=0)
+    masks: float = Field(0.0, ge=0)
+    loader: Literal["auto", "resident", "mapped", "folder", "folder_persistent"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+    processes: int | Literal["auto"] = Field("auto")
 
 
 @dataclass
@@ -158,12 +99,38 @@ class Epoch:
         return {"auc": self.validation["auc"], "k5": k5, "clip_accuracy": self.validation["clip_accuracy"]}
 
 
-def rate(step: int, steps: int, peak: float) -> float:
-    """Learning rate: 3 % warm-up, then a cosine to zero."""
-    warm = max(1, math.ceil(0.03 * steps))
+def rate(step: int, steps: int, peak: float, schedule: str = "cosine") -> float:
+    """Learning rate: a warm-up over the first steps, then down.
+
+    Args:
+        step, steps: this step, and how many there are.
+        peak: the highest.
+        schedule: "cosine", to zero; "step", a tenth after half of the steps and a hundredth after three quarters.
+    """
+    warm = max(1, math.ceil(WARM_UP * steps))
     if step < warm:
         return peak * (step + 1) / warm
+    if schedule == "step":
+        return peak * 0.1 ** ((step >= steps / 2) + (step >= steps * 3 / 4))
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def resolve(settings: TrainSettings, split: Split, device: torch.device) -> TrainSettings:
+    """The settings with what `auto` means on this machine, which is what a run must record.
+
+    Args:
+        settings: as given.
+        split: to be trained on.
+        device: where.
+    """
+    known: dict[str, Any] = {}
+    if settings.precision == "auto":
+        known["precision"] = native_precision(device)
+    if settings.loader == "auto":
+        known["loader"] = loaders.choose(split, SPECS[settings.model], device)
+    if settings.processes == "auto":
+        known["processes"] = torch.cuda.device_count() if device.type == "cuda" else 1
+    return settings.model_copy(update=known)
 
 
 def fit(
@@ -174,120 +141,222 @@ def fit(
     device: torch.device,
     state_dir: Path,
     timer: PhaseTimer,
+    workers: int = 0,
     progress: bool = False,
 ) -> Iterator[Epoch]:
     """Train a model; each epoch is reported as it ends and everything is on disk by then.
 
     An interrupted training goes on from its last finished epoch and ends with the same weights: an epoch's draws and
-    augmentation depend on nothing but `seed` and its number. The best weights are `state_dir / BEST`.
+    augmentation depend on nothing but `seed` and its number. The best weights are `state_dir / BEST`, the last ones are
+    in `state_dir / STATE`. Where this process has joined a group (`ranks.joined`), it does its part of each batch.
 
     Args:
         train, val: the packed splits.
-        settings: how.
+        settings: how. `processes` is for `launch.fit`; here the group decides.
         seed: of the weights, the draws and the augmentation.
         device: where.
         state_dir: folder of the running training; another training's state in it is thrown away.
         timer: gets every step's phases.
+        workers: processes of the folder loaders.
         progress: a bar over the windows of the validation.
 
     Yields:
         One record an epoch, past ones of a resumed training too.
 
     Raises:
-        InputError: the split does not fill one batch.
+        InputError: the split does not fill one batch; no memory for a batch, with the size that fits; no compiler.
         FloatingPointError: the loss is no longer a number; names step, clips and the last good state.
     """
+    ranks = Ranks.here()
+    settings = resolve(settings, train, device)
     kind: Literal["pairs", "candidates"] = "candidates" if settings.loss == "matching" else "pairs"
     sampler = Sampler(train, settings.batch_size, settings.samples_per_clip, kind, seed)
+    ranks.check(sampler.clips_per_batch if kind == "candidates" else settings.batch_size)
     torch.manual_seed(seed)
     model = SyncNet(settings.model)
-    data = Resident.load(train, model, device)
-    model.calibrate(data.mfcc[0].cpu().numpy())
+    model.log_scale.requires_grad_(settings.loss == "matching")
+    model.calibrate(prepare_mfcc(np.asarray(train.mfcc[:1]), model.spec, train.index.frames.to_numpy())[0])
     model.to(device)
     optimiser = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
     about = {"settings": settings.model_dump(), "seed": seed}
-    identity = {**about, "data": _digest(train), "code": _code()}
-    past = _resume(state_dir / STATE, identity, model, optimiser, timer, device)
+    identity = {**about, "world": ranks.world, "data": _digest(train), "code": _code()}
+    for own_turn in (ranks.rank == 0, ranks.rank > 0):  # the first clears away another training's state, if any
+        if own_turn:
+            past = _resume(state_dir / STATE, identity, model, optimiser, timer, device)
+        ranks.share(None)
     yield from past
     best = max((epoch.validation["auc"] for epoch in past if epoch.validation), default=-1.0)
-    for number in range(len(past) + 1, settings.epochs + 1):
-        begin = time.perf_counter()
-        model.train()
-        torch.manual_seed(int(np.random.default_rng([seed, number]).integers(2**62)))  # dropout
-        generator = torch.Generator().manual_seed(torch.initial_seed())
-        losses = []
-        draws = sampler.epoch(number)
-        for step in range(sampler.steps):
-            timer.at(number, step)
-            optimiser.param_groups[0]["lr"] = rate(
-                (number - 1) * sampler.steps + step, settings.epochs * sampler.steps, settings.lr
-            )
-            value = _step(model, data, next(draws), settings, optimiser, generator, timer)
-            losses.append(value)
-        values = torch.stack(losses).cpu()
-        if not values.isfinite().all():
-            raise FloatingPointError(
-                _not_a_number(train, sampler, number, int(values.isfinite().int().argmin()), state_dir)
-            )
-        mean = float(values.mean())
-        epoch = Epoch(number, mean, optimiser.param_groups[0]["lr"], 0.0)
-        if number % settings.validate_every == 0 or number == settings.epochs:
-            distances = list(split_distances(model.eval(), val, progress=progress).values())
-            epoch.validation = scoring.summarise(distances, [0] * len(distances))
-            epoch.best = epoch.validation["auc"] > best
-            best = max(best, epoch.validation["auc"])
-        epoch.seconds = time.perf_counter() - begin
-        if epoch.best:
-            model.save(state_dir / BEST, **about, epoch=number)
-        past.append(epoch)
-        state = {
-            "identity": identity,
-            "model": model.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "past": [vars(one) for one in past],
-            "timing": timer.rows(),
-        }
-        with files.write_aside(state_dir / STATE) as aside:
-            torch.save(state, aside)
-        yield epoch
+    objective = _Objective(model, settings, ranks)
+    tree = _tree(train, settings, state_dir, ranks)
+    loader = loaders.make(cast(Any, settings.loader), train, model.spec, device, state_dir, tree, workers)
+    numbers = range(len(past) + 1, settings.epochs + 1)
+    steps = sampler.steps
+    with closing(loader.batches(lambda number: map(ranks.part, sampler.epoch(number)), numbers)) as batches:
+        for number in itertools.takewhile(lambda _: not stopped_early(past, settings.early_stopping), numbers):
+            begin = time.perf_counter()
+            model.train()
+            shared = int(np.random.default_rng([seed, number]).integers(2**62))
+            torch.manual_seed(shared + ranks.rank)  # dropout
+            dice = Dice(torch.Generator().manual_seed(shared), ranks.rank, ranks.world)
+            losses = []
+            for step in range(steps):
+                timer.at(number, step)
+                at = (number - 1) * steps + step
+                optimiser.param_groups[0]["lr"] = rate(at, settings.epochs * steps, settings.lr, settings.schedule)
+                with timer.phase("data"):
+                    batch = next(batches)
+                losses.append(objective.step(batch, optimiser, dice, timer))
+            values = ranks.mean(torch.stack(losses)).cpu()
+            if not values.isfinite().all():
+                raise FloatingPointError(
+                    _not_a_number(train, sampler, number, int(values.isfinite().int().argmin()), state_dir)
+                )
+            epoch = Epoch(number, float(values.mean()), optimiser.param_groups[0]["lr"], 0.0)
+            if number % settings.validate_every == 0 or number == settings.epochs:
+                epoch.validation = ranks.share(_validate(model, val, progress) if ranks.rank == 0 else {})
+                epoch.best = epoch.validation["auc"] > best
+                best = max(best, epoch.validation["auc"])
+            epoch.seconds = time.perf_counter() - begin
+            past.append(epoch)
+            if ranks.rank == 0:
+                if epoch.best:
+                    model.save(state_dir / BEST, **about, epoch=number)
+                state = {
+                    "identity": identity,
+                    "model": model.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "past": [vars(one) for one in past],
+                    "timing": timer.rows(),
+                }
+                with files.write_aside(state_dir / STATE) as aside:
+                    torch.save(state, aside)
+            yield epoch
 
 
-def _step(
-    model: SyncNet,
-    data: Resident,
-    draw: Draw,
-    settings: TrainSettings,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-    timer: PhaseTimer,
-) -> Tensor:
-    """One step; returns the detached loss, still on the device."""
-    with timer.phase("data"):
-        lips, sound = data.gather(draw)
-        if settings.augment:
-            lips, sound = augment(lips, sound, model.spec.size, len(lips) // len(sound), generator)
+def stopped_early(past: list[Epoch], patience: int) -> bool:
+    """Whether the last validations brought nothing new.
+
+    Args:
+        past: the epochs so far.
+        patience: so many validations without a better AUC end a training; 0 never does.
+    """
+    validated = [epoch.best for epoch in past if epoch.validation]
+    return patience > 0 and len(validated) > patience and not any(validated[-patience:])
+
+
+def _validate(model: SyncNet, val: Split, progress: bool) -> dict[str, Any]:
+    distances = list(split_distances(model.eval(), val, progress=progress).values())
+    return scoring.summarise(distances, [0] * len(distances))
+
+
+def _tree(train: Split, settings: TrainSettings, state_dir: Path, ranks: Ranks) -> Path | None:
+    """The training split as single files, written once; None for a loader that needs none."""
+    if not settings.loader.startswith("folder"):
+        return None
+    tree = state_dir / "tree"
+    if ranks.rank == 0 and not tree.is_dir():
+        loaders.write_tree(train, tree)
+    ranks.share(None)  # the others wait until it is there
+    return tree
+
+
+class _Objective:
+    """What a step computes: the loss of a batch and a step against its gradient."""
+
+    def __init__(self, model: SyncNet, settings: TrainSettings, ranks: Ranks) -> None:
+        self._model, self._settings = model, settings
+        self._strength = Strength(settings.blur, settings.noise, settings.masks)
+        self._network: nn.Module = ranks.wrap(model)
+        device = model.mfcc_mean.device
+        if settings.compile:
+            # On a GPU this mode replays CUDA graphs: a step of many small kernels no longer waits for the host.
+            mode = "reduce-overhead" if device.type == "cuda" else "default"
+            self._network = cast(nn.Module, torch.compile(self._network, mode=mode))
+        self._device = device
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self._settings.precision == "bf16":
+            return torch.autocast(self._device.type, torch.bfloat16)
+        return nullcontext()
+
+    def step(self, batch: Batch, optimiser: torch.optim.Optimizer, dice: Dice, timer: PhaseTimer) -> Tensor:
+        """One step; returns the detached loss, still on the device."""
+        try:
+            return self._step(batch, optimiser, dice, timer)
+        except torch._dynamo.exc.BackendCompilerFailed as error:
+            raise InputError("train.compile", str(error).splitlines()[0], "set it to false") from None
+        except (RuntimeError, MemoryError) as error:
+            if not _no_memory(error):
+                raise
+        # Outside the handler: the exception holds what the failed step had computed.
+        asked, runs = len(batch.draw.video), len(batch.draw.audio)
+        fits = self._fits(batch, dice, runs) * asked // runs
+        cure = f"a batch of {fits} fits" if fits else "not even a small one fits: take a smaller model"
+        raise InputError(f"train.batch_size on {self._device}", f"no memory for {asked} windows a process", cure)
+
+    def _step(self, batch: Batch, optimiser: torch.optim.Optimizer, dice: Dice, timer: PhaseTimer) -> Tensor:
+        with timer.phase("transfer"):
+            batch = batch.to(self._device)
+        with timer.phase("forward"):
+            v, a = self._forward(batch, dice)
+        with timer.phase("loss"):
+            value = self._loss(v, a, batch)
+        with timer.phase("backward"):
+            value.backward()
+        with timer.phase("update"):
+            if self._settings.grad_clip:
+                # A rare large step costs the first epochs.
+                nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.grad_clip)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        return value.detach()
+
+    def _forward(self, batch: Batch, dice: Dice) -> tuple[Tensor, Tensor]:
+        spec, lips, sound = self._model.spec, batch.lips, batch.sound
+        if self._settings.augment:
+            lips, sound = vary(lips, sound, spec, self._strength, dice)
         else:
-            lips = centre(lips, model.spec.size)
-    with timer.phase("transfer"):
-        sides = {
-            name: torch.from_numpy(value).to(lips.device, non_blocking=True)
-            for name, value in (("label", draw.label), ("target", draw.target), ("mask", draw.mask))
-            if value is not None
-        }
-    with timer.phase("forward"):
-        v, a = model(lips, sound)
-    with timer.phase("loss"):
-        if settings.loss == "matching":
-            value = loss.matching(v, a.flatten(0, 1), sides["target"], sides["mask"], model.log_scale)
-        else:
-            value = loss.contrastive(v, a[:, 0], sides["label"], settings.margin)
-    with timer.phase("backward"):
-        value.backward()
-    with timer.phase("update"):
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)  # a rare large step costs the first epochs
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-    return value.detach()
+            lips = centre(lips, spec.size)
+        with self._precision():
+            return cast(tuple[Tensor, Tensor], self._network(lips, sound))
+
+    def _loss(self, v: Tensor, a: Tensor, batch: Batch) -> Tensor:
+        if batch.label is not None:
+            return loss.contrastive(v, a[:, 0], batch.label, self._settings.margin)
+        assert batch.target is not None
+        assert batch.mask is not None
+        return loss.matching(v, a.flatten(0, 1), batch.target, batch.mask, self._model.log_scale)
+
+    def _fits(self, batch: Batch, dice: Dice, runs: int) -> int:
+        """Most runs of sound, with their windows, whose step fits into memory; found by halving."""
+        self._network = self._model  # a trial of this process alone
+        fits, fails = 0, runs
+        least = 1 if len(batch.draw.video) > runs else 2  # BatchNorm needs two windows
+        while fails - fits > max(1, runs // 16) and fails > least:
+            trial = max(least, (fits + fails) // 2)
+            self._model.zero_grad(set_to_none=True)
+            gc.collect()
+            if self._device.type == "cuda":
+                torch.cuda.empty_cache()
+            if self._tries(batch.draw.runs(0, trial), batch, dice):
+                fits = trial
+            else:
+                fails = trial
+        return fits
+
+    def _tries(self, draw: Draw, batch: Batch, dice: Dice) -> bool:
+        try:
+            small = Batch.of(draw, batch.lips[: len(draw.video)], batch.sound[: len(draw.audio)]).to(self._device)
+            self._loss(*self._forward(small, dice), small).backward()
+        except (RuntimeError, MemoryError):  # whatever it says, it is for lack of memory
+            return False
+        return True
+
+
+def _no_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; on a CPU torch says so only in words."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "can't allocate memory" in str(error)
 
 
 def _not_a_number(split: Split, sampler: Sampler, epoch: int, step: int, state_dir: Path) -> str:
@@ -306,11 +375,9 @@ def _digest(split: Split) -> str:
 
 
 def _code() -> str:
-    """Changes with the modules that decide what a training gives: its state is of no use to another version."""
+    """Changes with the decisive modules: the state of a training is of no use to another version."""
     folder = Path(__file__).parent
-    return hashlib.sha256(
-        b"".join((folder / f"{name}.py").read_bytes() for name in ("loss", "model", "pairs", "train"))
-    ).hexdigest()
+    return hashlib.sha256(b"".join((folder / f"{name}.py").read_bytes() for name in DECISIVE)).hexdigest()
 
 
 def _resume(
@@ -369,14 +436,11 @@ def validation_distances(model: SyncNet, val: Split) -> tuple[np.ndarray, np.nda
     Returns:
         (N,) and (M,) float32.
     """
-    genuine, shifted = [], []
-    for _, v, a in embed_split(model, val, progress=False):
-        distances = scoring.shift_distances(v, a)
-        middle = scoring.VSHIFT
-        genuine.append(distances[:, middle])
-        far = np.delete(distances, range(middle - scoring.TOLERANCE, middle + scoring.TOLERANCE + 1), axis=1)
-        shifted.append(far[~np.isnan(far)])
-    return np.concatenate(genuine), np.concatenate(shifted)
+    apart = [
+        scoring.genuine_and_false(scoring.shift_distances(v, a)) for _, v, a in embed_split(model, val, progress=False)
+    ]
+    genuine, shifted = (np.concatenate(side) for side in zip(*apart, strict=True))
+    return genuine, shifted[~np.isnan(shifted)]
 
 
 def publish(model: SyncNet, history: pd.DataFrame, folder: Path, **about: Any) -> Path:

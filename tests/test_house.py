@@ -150,6 +150,15 @@ def module(name: str) -> str:
     return (ROOT / "syncnet_lib" / f"{name}.py").read_text()
 
 
+def test_studies_watch_exactly_their_code_cells() -> None:
+    studies = YAML(typ="safe").load((ROOT / "studies" / "dvc.yaml").read_text())["stages"]
+    for name, stage in studies.items():
+        notebook = run.stage_notebook(name, studies)
+        assert {notebook: list(run.code_cells(ROOT / notebook))} in stage["params"], (
+            "run: python -m syncnet_lib.run cells"
+        )
+
+
 def test_every_module_is_watched_by_a_stage() -> None:
     watched = {Path(str(dep)).stem for stage in PIPELINE.values() for dep in stage["deps"]}
     assert {path.stem for path in MODULES} - MECHANICS - SERVICE <= watched

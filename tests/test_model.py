@@ -9,16 +9,20 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.model import SPECS, SyncNet
 
 
-@pytest.mark.parametrize(("name", "size", "embedding"), [("small", 56, 128), ("paper", 111, 256)])
-def test_shapes(name, size, embedding):
+@pytest.mark.parametrize(
+    ("name", "window", "embedding"),
+    [("small", (5, 56, 56), 128), ("paper", (5, 111, 111), 256), ("v2", (5, 224, 224, 3), 1024)],
+)
+def test_shapes(name, window, embedding):
     net = SyncNet(name).eval()
-    lips, sound = net(torch.randint(0, 256, (2, 5, size, size), dtype=torch.uint8), torch.randn(2, 20, 13))
+    assert net.spec.window == window
+    lips, sound = net(torch.randint(0, 256, (2, *window), dtype=torch.uint8), torch.randn(2, 20, 13))
     assert lips.shape == sound[:, 0].shape == (2, embedding) == (2, SPECS[name].embedding)
     length = lips.norm(dim=1)
     assert torch.allclose(length, torch.ones(2), atol=1e-5) == SPECS[name].normalise
 
 
-@pytest.mark.parametrize("name", ["small", "paper"])
+@pytest.mark.parametrize("name", ["small", "paper", "v2"])
 def test_a_run_of_sound_is_its_windows_one_by_one(name):
     net = SyncNet(name).eval()
     steps = torch.randn(2, 20 + 4 * 6, 13)
@@ -92,6 +96,8 @@ def test_cepstral_mean_is_taken_off_each_clip():
 def test_centre():
     frames = torch.arange(36).view(1, 6, 6)
     assert torch.equal(model.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
+    colour = frames[..., None].expand(-1, -1, -1, 3)
+    assert torch.equal(model.centre(colour, 2)[0, ..., 0], torch.tensor([[14, 15], [20, 21]]))
 
 
 def test_no_gpu_is_one_line():
@@ -101,3 +107,12 @@ def test_no_gpu_is_one_line():
     assert model.pick_device("auto").type == "cpu"
     with pytest.raises(InputError, match="no GPU"):
         model.pick_device("cuda")
+
+
+def test_sizes_are_those_of_the_literature():
+    sizes = {name: model.size_of(name) for name in SPECS}
+    assert sizes["v2"].parameters - 1 == 13_631_616, "but for the temperature, which the released model does not have"
+    assert 3.0 < sizes["v2"].gflop < 3.7
+    assert sizes["small"].gflop < 0.1 < sizes["paper"].gflop
+    assert sizes["small"].parameters == sum(parameter.numel() for parameter in SyncNet("small").parameters())
+    assert sizes["paper"].inputs == 5 * 111 * 111 + 20 * 13 * 4

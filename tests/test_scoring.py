@@ -38,6 +38,18 @@ def test_shapes_of_the_seeds_example():
     assert scoring.frame_confidence(distances).shape == (894,)
 
 
+def test_confidence_of_single_windows_is_a_running_median():
+    video, audio = embeddings(60, 3)
+    distances = scoring.shift_distances(video, audio, 10)
+    single = scoring.frame_confidence(distances)
+    assert np.isnan(single[:3]).all(), "what is said there was heard before the clip began"
+    assert np.isfinite(single[3:]).all()
+    means = scoring.mean_distances(distances)
+    raw = np.nanmedian(means) - distances[:, 7]
+    np.testing.assert_allclose(single[20], np.median(raw[16:25]), rtol=1e-6)
+    np.testing.assert_allclose(single[-1], np.median(raw[-5:]), rtol=1e-6)
+
+
 def test_masked_and_zero_edges_differ_only_at_the_edges():
     video, audio = embeddings(40, 0)
     masked = scoring.shift_distances(video, audio, 5)

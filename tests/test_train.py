@@ -1,6 +1,7 @@
 """A tiny real training: it learns, it repeats, and an interruption changes nothing."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,22 +92,6 @@ def test_another_trainings_state_is_not_taken_up(tmp_path):
     assert torch.load(tmp_path / train.STATE, weights_only=True)["identity"]["settings"]["lr"] == 1.0e-3
 
 
-def test_augmentation_keeps_shapes_and_varies_clips_together():
-    lips = torch.randint(0, 256, (6, 5, 60, 60), dtype=torch.uint8)
-    lips[1], lips[2] = lips[0], lips[0]  # one clip's windows, all alike
-    sound = torch.zeros(2, 44, 13)
-    generator = torch.Generator().manual_seed(0)
-    pixels, steps = train.augment(lips, sound, 56, 3, generator)
-    assert pixels.shape == (6, 5, 56, 56)
-    assert steps.shape == sound.shape
-    assert torch.equal(pixels[0], pixels[1])
-    assert torch.equal(pixels[1], pixels[2])
-    assert pixels.min() >= 0
-    assert pixels.max() <= 255
-    assert (steps == steps[:, :1]).all()
-    assert not torch.equal(steps[0], steps[1])
-
-
 def test_warm_up_and_cosine():
     rates = [train.rate(step, 100, 1.0) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 3)
@@ -144,3 +129,88 @@ def test_follow_reports_and_publishes(tmp_path):
     genuine, shifted = train.validation_distances(best, splits[1])
     assert len(genuine) == 4 * 35
     assert len(shifted) > 20 * len(genuine) / 2
+
+
+def test_tenths_by_steps():
+    rates = [train.rate(step, 100, 1.0, "step") for step in range(100)]
+    assert [rates[step] for step in (10, 49, 50, 74, 75, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+@pytest.mark.parametrize("loader", ["mapped", "folder", "folder_persistent"])
+def test_an_interruption_changes_nothing_whatever_the_loader(tmp_path, loader):
+    settings = TINY.model_copy(update={"loader": loader, "epochs": 3})
+    whole = run(tmp_path / "whole", settings)
+    run(tmp_path / "parts", settings, epochs=1)
+    resumed = run(tmp_path / "parts", settings)
+    assert [epoch.loss for epoch in resumed] == [epoch.loss for epoch in whole]
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "parts")[name]), name
+
+
+def test_resident_and_mapped_train_the_same_weights(tmp_path):
+    settings = TINY.model_copy(update={"epochs": 2})
+    for loader in ("resident", "mapped"):
+        run(tmp_path / loader, settings.model_copy(update={"loader": loader}))
+    for name, value in weights(tmp_path / "resident").items():
+        assert torch.equal(value, weights(tmp_path / "mapped")[name]), name
+
+
+def test_what_auto_means_is_decided_by_the_machine():
+    settings = train.resolve(TINY, packed.split([40] * 8), CPU)
+    assert settings.loader == "resident"
+    assert settings.processes == 1
+    assert settings.precision == train.native_precision(CPU)
+    given = TINY.model_copy(update={"loader": "mapped", "precision": "fp32", "processes": 2})
+    assert train.resolve(given, packed.split([40] * 8), CPU) == given
+
+
+def test_bf16_learns_what_fp32_learns(tmp_path):
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        done = run(tmp_path / precision, TINY.model_copy(update={"precision": precision}))
+        losses[precision] = [epoch.loss for epoch in done]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert losses["bf16"] != losses["fp32"]
+
+
+def test_early_stopping_waits_for_its_patience_and_is_not_undone_by_a_resume(tmp_path):
+    def epoch(number: int, best: bool) -> train.Epoch:
+        return train.Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
+
+    past = [epoch(1, True), epoch(2, False), epoch(3, True), epoch(4, False)]
+    assert not train.stopped_early(past, 2)
+    assert train.stopped_early([*past, epoch(5, False)], 2)
+    assert not train.stopped_early([*past, epoch(5, False)], 0)
+    # A rate of nearly nothing: the first validation stays the best.
+    settings = TINY.model_copy(update={"lr": 1e-12, "epochs": 9, "validate_every": 1, "early_stopping": 2})
+    done = run(tmp_path, settings)
+    assert len(done) < 9
+    assert train.stopped_early(done, 2)
+    assert run(tmp_path, settings) == done
+
+
+MEMORY = """
+import resource, sys
+sys.path[:0] = [{tests!r}]
+import torch; torch.set_num_threads(1)
+import test_train
+from pathlib import Path
+test_train.run(Path({folder!r}) / "small", test_train.TINY.model_copy(update=dict(epochs=1)))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 600 * 2**20,) * 2)
+large = dict(epochs=1, batch_size=2048, samples_per_clip=256)
+test_train.run(Path({folder!r}) / "large", test_train.TINY.model_copy(update=large))
+"""
+
+
+def test_lack_of_memory_names_the_batch_that_fits(tmp_path):
+    script = MEMORY.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
+    )
+    line = done.stderr.splitlines()[-1]
+    found = re.search(r"train\.batch_size on cpu: no memory for 2048 windows a process; a batch of (\d+) fits", line)
+    assert found, done.stderr
+    assert 256 <= int(found[1]) < 2048
+    assert int(found[1]) % 256 == 0
