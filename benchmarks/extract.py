@@ -1,35 +1,47 @@
 """How fast extraction is: seconds of video per second on one core, by phase; against the reference's way; and memory.
 
-    python -m benchmarks.extract                       # as the next line, on two videos that it makes first
-    python -m benchmarks.extract speed VIDEO ...       # phases, and the reference's way with the same detector
-    python -m benchmarks.extract workers FOLDER        # one worker against two
-    python -m benchmarks.extract memory VIDEO MINUTES  # peak memory for the video repeated to this length
+    python -m benchmarks.extract                           # all of it, on videos that it makes first
+    python -m benchmarks.extract speed VIDEO ...           # phases, and the reference's way with the same detector
+    python -m benchmarks.extract workers FOLDER            # one worker against two
+    python -m benchmarks.extract memory VIDEO MINUTES ...  # peak memory for the video repeated to these lengths
+
+What is measured is printed and kept in reports/bench/extract.json, a part a key.
 
 The reference (joonson/syncnet_python, run_pipeline.py) writes every picture as a JPEG, reads it back for detection, for
 shots and for the crops, and detects on each frame; so does `reference` here, by the same libraries.
 """
 
 import argparse
-import itertools
 import json
+import multiprocessing
 import os
-import resource
+import platform
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pandas as pd
 
-from syncnet_lib import clips, faces, media, synthetic
+from syncnet_lib import clips, config, faces, files, media, remux, synthetic
 from syncnet_lib.clips import ExtractSettings
 from syncnet_lib.media import FPS, Picture
 from syncnet_lib.shots import THUMBNAIL, ShotFinder
 from syncnet_lib.tracks import FaceTracker
+
+OUT = config.ROOT / "reports" / "bench" / "extract.json"
+MADE = {"360p.mp4": ((640, 360), "libx264"), "1080p.mp4": ((1920, 1080), "libx265")}
+"""Videos that are made to be measured: size and encoder."""
+LENGTHS = (2.0, 20.0)
+"""Minutes whose peak memory is compared where none are asked for."""
 
 
 def phases(path: Path) -> dict[str, float]:
@@ -99,8 +111,10 @@ def _picture(image: np.ndarray) -> Picture:
     return Picture(av.VideoFrame.from_ndarray(image, format="bgr24"))
 
 
-def speed(paths: list[Path]) -> None:
-    """Print the table of phases."""
+def speed(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Times real time on one core, by phase, and the reference's way with the same detector; a row a video."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
     phases(paths[0])  # models are loaded once per process, and that is no part of a video
     rows = []
     for path in paths:
@@ -109,71 +123,109 @@ def speed(paths: list[Path]) -> None:
         row = {name: duration / seconds for name, seconds in spent.items()}
         row["reference's way"] = duration / reference(path)
         row["ratio"] = row["whole"] / row["reference's way"]
+        row = {name: round(value, 2) for name, value in row.items()}
         rows.append({"video": path.name, "size": f"{info.width}x{info.height}", "codec": info.video_codec, **row})
-    print("times real time on one core")
-    print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.1f}"))
+    os.sched_setaffinity(0, cores)
+    return rows
 
 
-def workers(folder: Path) -> None:
-    """Print the wall time of a folder with one and with two workers."""
+def workers(folder: Path) -> dict[str, Any]:
+    """Wall time of a folder with one and with two workers."""
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    table = pd.DataFrame({"video_id": names, "path": names, "speaker": "", "sha256": ""})
+    table = pd.DataFrame({"video_id": names, "path": names})
     seconds = {}
     for count in (1, 2):
         with tempfile.TemporaryDirectory() as scratch:
             start = time.perf_counter()
             out, cache = Path(scratch, "clips"), Path(scratch, "cache")
             clips.extract(table, folder, out, cache, ExtractSettings(), count, progress=False)
-            seconds[count] = time.perf_counter() - start
-    print(json.dumps({"videos": len(names), "seconds": seconds, "ratio": seconds[1] / seconds[2]}))
+            seconds[str(count)] = round(time.perf_counter() - start, 1)
+    return {"videos": len(names), "seconds": seconds, "ratio": round(seconds["1"] / seconds["2"], 2)}
 
 
-def memory(path: Path, minutes: float) -> None:
-    """Print the peak memory of extracting a video that repeats another for so many minutes."""
+def memory(path: Path, lengths: Sequence[float]) -> list[dict[str, Any]]:
+    """Peak memory of extracting a video that repeats another for so many minutes, each in a process of its own."""
+    rows = []
+    for minutes in lengths:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            rows.append(pool.submit(_peak, path, minutes).result())
+    return rows
+
+
+def _peak(path: Path, minutes: float) -> dict[str, Any]:
+    cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as scratch:
         long = Path(scratch, "long.mkv")
-        _repeat(path, long, minutes * 60)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        table = pd.DataFrame({"video_id": ["long"], "path": [long.name], "speaker": "", "sha256": ""})
+        repeat(path, long, minutes * 60)
+        before = _resident()
+        table = pd.DataFrame({"video_id": ["long"], "path": [long.name]})
         start = time.perf_counter()
         manifest, _ = clips.extract(
             table, long.parent, long.parent / "clips", long.parent / "cache", ExtractSettings(), 0, progress=False
         )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(
-        json.dumps(
-            {
-                "minutes": round(float(manifest.frames.sum()) / FPS / 60, 2),
-                "clips": len(manifest),
-                "seconds": round(time.perf_counter() - start, 1),
-                "peak_mib": peak // 1024,
-                "before_mib": before // 1024,
-            }
-        )
-    )
+        seconds = time.perf_counter() - start
+    return {
+        "minutes": round(float(manifest.frames.sum()) / FPS / 60, 2),
+        "clips": len(manifest),
+        "seconds": round(seconds, 1),
+        "peak_mib": _resident(),
+        "before_mib": before,
+    }
 
 
-def _repeat(path: Path, long: Path, seconds: float) -> None:
-    """Copy the packets of a video again and again with later timestamps; nothing is decoded."""
-    with av.open(str(path)) as source, av.open(str(long), "w") as out:
-        streams = {
-            stream.index: out.add_stream_from_template(stream)
-            for stream in itertools.islice((s for s in source.streams if s.type in ("video", "audio")), 2)
-        }
-        # Whole pictures, so that the pictures of the next round continue the clock exactly.
-        period = (source.duration or 0) / av.time_base // 0.04 * 0.04
+def _resident() -> int:
+    """MiB that this process has held in memory at most."""
+    # Not getrusage: its figure begins with that of the process which started this one.
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match
+    return int(match[1]) // 1024
+
+
+def repeat(path: Path, out: Path, seconds: float) -> None:
+    """A video over and over until it is so long, at least once, by its packets; nothing is decoded but to count."""
+    period = Fraction(sum(1 for _ in media.pictures(path)), FPS)
+    with av.open(str(out), "w") as target:
+        copies: dict[int, av.stream.Stream] = {}
         for turn in range(max(1, round(seconds / period))):
-            source.seek(0)
-            for packet in source.demux([source.streams[index] for index in streams]):
-                if packet.dts is None or packet.pts is None or packet.pts * packet.time_base >= period:
-                    continue
-                shift = round(turn * period / packet.time_base)
-                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                packet.stream = streams[packet.stream.index]
-                out.mux(packet)
+            with av.open(str(path)) as source:
+                for stream in source.streams:
+                    if turn == 0:
+                        copies[stream.index] = target.add_stream_from_template(stream, opaque=True)
+                for packet in source.demux():
+                    # The sound may begin a little before the pictures and end after them; what is over is left out.
+                    time = remux.moment(packet)
+                    if not packet.size or time is None or not 0 <= time < period:
+                        continue
+                    index = packet.stream.index
+                    remux.move(packet, turn * period)
+                    packet.stream = copies[index]
+                    target.mux(packet)
 
 
-def main(arguments: Iterator[str] | None = None) -> None:
+def _made(folder: Path) -> list[Path]:
+    """A talking head in each of the formats of MADE."""
+    settings = synthetic.SyntheticSettings(clips=1, identities=2, seconds=8.0, noisy_share=0.0)
+    videos, _ = synthetic.make(folder / "small", settings, seed=0, workers=0, progress=False)
+    source = folder / "small" / videos["path"][0]
+    for name, (size, codec) in MADE.items():
+        larger = (cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in media.read_frames(source))
+        with faces.silent_stderr():  # x265 reports every setting
+            media.write_video(folder / name, larger, media.read_audio(source), video_codec=codec, crf=23)
+    return [folder / name for name in MADE]
+
+
+def _everything(folder: Path) -> dict[str, Any]:
+    made = _made(folder)
+    several = synthetic.SyntheticSettings(clips=96, identities=8, seconds=10.0, noisy_share=0.0)
+    synthetic.make(folder / "several", several, seed=0, workers=len(os.sched_getaffinity(0)))
+    return {
+        "speed": speed(made),
+        "workers": workers(folder / "several" / "videos"),
+        "memory": memory(made[0], LENGTHS),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind")
@@ -181,21 +233,24 @@ def main(arguments: Iterator[str] | None = None) -> None:
     kinds.add_parser("workers").add_argument("folder", type=Path)
     lengths = kinds.add_parser("memory")
     lengths.add_argument("video", type=Path)
-    lengths.add_argument("minutes", type=float)
-    chosen = parser.parse_args(None if arguments is None else list(arguments))
+    lengths.add_argument("minutes", nargs="+", type=float)
+    chosen = parser.parse_args(arguments)
     cv2.setNumThreads(1)
     if chosen.kind is None:
         with tempfile.TemporaryDirectory() as folder:
-            settings = synthetic.SyntheticSettings(clips=2, identities=2, seconds=10.0, noisy_share=0.0)
-            videos, _ = synthetic.make(Path(folder), settings, seed=0, workers=0, progress=False)
-            speed([Path(folder) / path for path in videos["path"]])
+            found = _everything(Path(folder))
     elif chosen.kind == "speed":
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-        speed(chosen.videos)
+        found = {"speed": speed(chosen.videos)}
     elif chosen.kind == "workers":
-        workers(chosen.folder)
+        found = {"workers": workers(chosen.folder)}
     else:
-        memory(chosen.video, chosen.minutes)
+        found = {"memory": memory(chosen.video, chosen.minutes)}
+    for part, content in found.items():
+        print(f"{part}{' (times real time on one core)' if part == 'speed' else ''}")
+        print(pd.DataFrame(content if isinstance(content, list) else [content]).to_string(index=False))
+    machine = {"processor": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0))}
+    kept = json.loads(OUT.read_text()) if OUT.exists() else {}
+    files.write_json(OUT, {**kept, "machine": machine, **found})
 
 
 if __name__ == "__main__":

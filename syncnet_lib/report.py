@@ -3,6 +3,7 @@
 import base64
 import html as markup
 import io
+import itertools
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,11 @@ from syncnet_lib import scoring
 from syncnet_lib.audio import (
     FPS,
     HOP,
+    MFCC_PER_FRAME,
     MFCC_SPAN,
     SAMPLE_RATE,
+    SAMPLES_PER_FRAME,
+    WINDOW_FRAMES,
     WINDOW_MFCC,
 )
 from syncnet_lib.media import FRAME_MS
@@ -100,6 +104,92 @@ def pair(frames: np.ndarray, mfcc: np.ndarray, other: np.ndarray, shift: int) ->
         axes[place].set_title(f"13×20 MFCC: {name}", fontsize=9)
         axes[place].set_xlabel("time (ms)")
     axes[5].set_ylabel("coefficient")
+    return figure
+
+
+def window_over_sound(frames: np.ndarray, samples: np.ndarray, mfcc: np.ndarray) -> Figure:
+    """A window's five frames, the sound under them, the reach of its 20 MFCC steps, and their 13x20 matrix.
+
+    Args:
+        frames: (5, h, w) or (5, h, w, 3) uint8.
+        samples: (N,) int16 from the window's first frame on, at least those under its MFCC.
+        mfcc: (20, 13) float.
+    """
+    count = SAMPLE_RATE * WINDOW_MS // 1000
+    figure = _headed(
+        10, 7,
+        f"Frames 0 to {len(frames) - 1} are {len(frames) * FRAME_MS} ms; their {len(mfcc)} MFCC steps reach over "
+        f"{count:,} samples, {WINDOW_MS} ms",
+    )  # fmt: skip
+    faces, wave, steps, matrix = figure.subplots(4, 1, sharex=True, height_ratios=[2, 1, 1.4, 1.6])
+    for n, frame in enumerate(frames):
+        left, right = n * FRAME_MS, (n + 1) * FRAME_MS
+        faces.imshow(frame, cmap="gray", vmin=0, vmax=255, extent=(left, right, 0, 1), aspect="auto")
+        wave.axvspan(left, right, color=NEUTRAL, alpha=0.15 + 0.15 * (n % 2), linewidth=0)
+    _label(faces, "", "", "frames")
+    faces.set(yticks=[], xlim=(0, WINDOW_MS), ylim=(0, 1))
+    wave.plot(np.arange(count) * 1000 / SAMPLE_RATE, samples[:count], color=GENUINE, linewidth=0.6)
+    _label(wave, "", "", "sample")
+    starts = np.arange(len(mfcc)) * STEP_MS
+    steps.hlines(range(len(mfcc)), starts, starts + SPAN_MS, colors=ACCENT, linewidth=3)
+    _label(steps, "", "", f"MFCC step ({SPAN_MS} ms)")
+    steps.invert_yaxis()
+    # Coefficient 0 is the energy, several times the others: on their scale it would be all one colour.
+    matrix.imshow(mfcc.T, aspect="auto", origin="lower", cmap="viridis", vmin=mfcc[:, 1:].min(), vmax=mfcc[:, 1:].max(),
+                  extent=(0, len(mfcc) * STEP_MS, -0.5, mfcc.shape[1] - 0.5))  # fmt: skip
+    _label(matrix, "", "time (ms)", "coefficient")
+    return figure
+
+
+def index_rule(windows: int = 3) -> Figure:
+    """Which MFCC steps belong to which frames: why the index is multiplied by 4, and why 20 are taken.
+
+    Args:
+        windows: how many windows of stride 1 to draw.
+    """
+    frames = WINDOW_FRAMES + windows - 1
+    figure, axes = _canvas(
+        10, 3.6,
+        f"A frame is {FRAME_MS}/{STEP_MS} = {MFCC_PER_FRAME} steps; {WINDOW_MFCC} steps are "
+        f"{SPAN_MS} + {WINDOW_MFCC - 1} × {STEP_MS} = {WINDOW_MS} ms, near the {WINDOW_FRAMES * FRAME_MS} ms of "
+        f"{WINDOW_FRAMES} frames",
+        "time (ms)", "window",
+    )  # fmt: skip
+    for n in range(frames):
+        axes.broken_barh([(n * FRAME_MS, FRAME_MS)], (0.1, 0.8), facecolors="white", edgecolors=NEUTRAL)
+        axes.text((n + 0.5) * FRAME_MS, 0.5, f"frame {n}", ha="center", va="center", fontsize=8)
+    starts = np.arange(frames * MFCC_PER_FRAME) * STEP_MS
+    axes.vlines(starts, -0.25, 0.0, color=ACCENT)
+    for start, number in zip(starts[::MFCC_PER_FRAME], range(0, len(starts), MFCC_PER_FRAME), strict=True):
+        axes.text(start, -0.3, str(number), ha="center", va="bottom", fontsize=8, color="#9a6a00")
+    for window in range(windows):
+        low = 1.3 + window
+        first = window * MFCC_PER_FRAME
+        axes.broken_barh([(window * FRAME_MS, WINDOW_FRAMES * FRAME_MS)], (low, 0.32), facecolors=GENUINE)
+        axes.broken_barh([(first * STEP_MS, WINDOW_MS)], (low + 0.36, 0.32), facecolors=ACCENT)
+        for height, text in (
+            (0.16, f"frames {window} to {window + WINDOW_FRAMES - 1}"),
+            (0.52, f"steps {MFCC_PER_FRAME}·{window} = {first} to {first + WINDOW_MFCC - 1}"),
+        ):
+            axes.text(window * FRAME_MS + 4, low + height, text, va="center", fontsize=8)
+    axes.set(ylim=(windows + 1.2, -0.8), yticks=[1.65 + n for n in range(windows)], yticklabels=list(range(windows)))
+    return figure
+
+
+def confidence_over_time(confidence: np.ndarray) -> Figure:
+    """Confidence of each window of a clip.
+
+    Args:
+        confidence: (N,) float, a value a window of stride 1; nan where unknown.
+    """
+    share = float((confidence[~np.isnan(confidence)] > 0).mean())
+    figure, axes = _canvas(
+        10, 3, f"{share:.0%} of the windows by themselves speak for the clip's offset", "time (s)", "confidence"
+    )
+    at = np.arange(len(confidence)) * SAMPLES_PER_FRAME / SAMPLE_RATE
+    axes.axhline(0, color="black", alpha=0.3, linewidth=0.8)
+    axes.fill_between(at, confidence, 0, where=confidence > 0, color=GENUINE, alpha=0.3, linewidth=0)
+    axes.plot(at, confidence, color=GENUINE, linewidth=1)
     return figure
 
 
@@ -251,6 +341,28 @@ def _draw_shifts(axes: Axes, curves: Mapping[str, np.ndarray], title: str) -> No
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend above the curves
     axes.legend(frameon=False, loc="upper left")
+
+
+def measurement(result: Mapping[str, Any], title: str) -> Figure:
+    """One video: distance over shift of all tracks together, and the confidence of each over time.
+
+    Args:
+        result: of `Result.to_dict`.
+        title: the finding.
+    """
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    means = np.array(result["mean_distances"], float)
+    _draw_shifts(left, {Path(result["path"]).name: means}, title)
+    colours = (GENUINE, FALSE, ACCENT, NEUTRAL)
+    for track, colour in zip(result["tracks"], itertools.cycle(colours), strict=False):
+        values = np.array(track["frame_confidence"], float)
+        at = track["start_s"] + np.arange(len(values)) / FPS
+        name = f"track {track['track']}" + (", speaks" if track["speaking"] else "")
+        right.plot(at, values, color=colour, linewidth=0.8, label=name)
+    _label(right, "Confidence of single windows", "time (s)", "confidence")
+    right.legend(frameon=False, fontsize=8)
+    return figure
 
 
 def accuracy_by_length(metrics: Mapping[str, Mapping[str, Any]]) -> Figure:

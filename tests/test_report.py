@@ -46,6 +46,9 @@ def figures() -> dict:
         "shift": report.shift_curve({"base": curve, "refined": curve * 2}, "found"),
         "lengths": report.accuracy_by_length(METRICS),
         "counts": report.counts([1, 2, 2], "title", "pixels"),
+        "window": report.window_over_sound(np.zeros((5, 8, 8)), np.zeros(4000, np.int16), rng.random((20, 13))),
+        "rule": report.index_rule(),
+        "confidence": report.confidence_over_time(np.array([np.nan, 1.0, 2.0, -1.0, 3.0])),
         "timelines": report.timelines(tracks()),
         "no timelines": report.timelines(tracks().iloc[:0]),
         "throughput": report.throughput(
@@ -75,13 +78,16 @@ def test_titles_state_the_finding():
     assert "-280 ms" in titles(drawn["pair"])
     assert "from 4.000 to 2.000" in titles(drawn["learning"])
     assert "Backward takes 50%" in titles(drawn["phases"])
+    assert "3,440 samples, 215 ms" in titles(drawn["window"])
+    assert "25 + 19 × 10 = 215 ms" in titles(drawn["rule"])
+    assert "75% of the windows" in titles(drawn["confidence"])
     assert "from 50% on one window to 90%" in titles(drawn["lengths"])
     assert "3 of 4 face tracks in 3 shots of 2 videos" in titles(drawn["timelines"])
     assert "8.0 times as fast as the video plays; faces take 60%" in titles(drawn["throughput"])
 
 
 def test_axes_have_units():
-    for name in ("learning", "distances", "phases", "kept", "shift", "lengths"):
+    for name in ("learning", "distances", "phases", "kept", "shift", "lengths", "rule", "confidence"):
         for axes in figures()[name].axes:
             assert axes.get_xlabel(), name
             assert axes.get_ylabel(), name

@@ -1,0 +1,300 @@
+"""How fast inference is: the released model against the reference's way in the same run, layers, whole files.
+
+    python -m benchmarks.infer                   # all of it, into reports/bench/infer.json
+    python -m benchmarks.infer windows           # embedding only: windows a second, layers
+    python -m benchmarks.infer files [CHECKPOINT]   # file to answer: the command, start-up included, and its memory
+
+The reference's way: stacked windows in batches of 20, fp32, 3-D convolutions. Weights are random and the same for both;
+speed does not depend on them. `small` is read from CHECKPOINT where one is given.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from syncnet_lib import audio, clips, files, fused, media, scoring, synthetic
+from syncnet_lib.audio import FPS, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.embed import BATCH, SOUND_BATCH, Embedder
+from syncnet_lib.model import SyncNet
+
+ROOT = Path(__file__).resolve().parents[1]
+ROUNDS = 3
+"""Every measurement is repeated in turn with the others, and the best counts: other work on the machine only adds."""
+REFERENCE_BATCH = 20
+
+
+class Reference(nn.Module):
+    """The released model as the reference builds it (syncnet_python, SyncNetModel.py), with 3-D convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.netcnnaud = nn.Sequential(
+            *_layer(nn.Conv2d(1, 64, 3, padding=1)), nn.MaxPool2d(1, 1),
+            *_layer(nn.Conv2d(64, 192, 3, padding=1)), nn.MaxPool2d(3, (1, 2)),
+            *_layer(nn.Conv2d(192, 384, 3, padding=1)),
+            *_layer(nn.Conv2d(384, 256, 3, padding=1)),
+            *_layer(nn.Conv2d(256, 256, 3, padding=1)), nn.MaxPool2d(3, 2),
+            *_layer(nn.Conv2d(256, 512, (5, 4))),
+        )  # fmt: skip
+        self.netcnnlip = nn.Sequential(
+            *_layer(nn.Conv3d(3, 96, (5, 7, 7), (1, 2, 2))), nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
+            *_layer(nn.Conv3d(96, 256, (1, 5, 5), (1, 2, 2), (0, 1, 1))), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+            *_layer(nn.Conv3d(256, 256, (1, 3, 3), padding=(0, 1, 1))),
+            *_layer(nn.Conv3d(256, 256, (1, 3, 3), padding=(0, 1, 1))),
+            *_layer(nn.Conv3d(256, 256, (1, 3, 3), padding=(0, 1, 1))), nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
+            *_layer(nn.Conv3d(256, 512, (1, 6, 6))),
+        )  # fmt: skip
+        self.netfcaud, self.netfclip = (
+            nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 1024)) for _ in range(2)
+        )
+
+    def forward_lip(self, windows: Tensor) -> Tensor:
+        """(N, 3, 5, 224, 224) BGR 0..255 to (N, 1024)."""
+        return self.netfclip(self.netcnnlip(windows).flatten(1))
+
+    def forward_aud(self, windows: Tensor) -> Tensor:
+        """(N, 1, 13, 20) MFCC to (N, 1024)."""
+        return self.netfcaud(self.netcnnaud(windows).flatten(1))
+
+
+def _layer(convolution: nn.Conv2d | nn.Conv3d) -> list[nn.Module]:
+    norm = nn.BatchNorm2d if isinstance(convolution, nn.Conv2d) else nn.BatchNorm3d
+    return [convolution, norm(convolution.out_channels), nn.ReLU(inplace=True)]
+
+
+def random_reference(seed: int = 0) -> Reference:
+    """The reference's network with random weights whose embeddings differ from window to window."""
+    generator = torch.Generator().manual_seed(seed)
+    net = Reference().eval()
+    with torch.no_grad():
+        for name, value in net.state_dict().items():
+            if value.dim() > 1:
+                # Kept in range from layer to layer; what comes in is 0..255 for pixels, tens for cepstra.
+                scale = {"netcnnlip.0.weight": 1 / 128, "netcnnaud.0.weight": 1 / 16}.get(name, 1.0)
+                value.normal_(0, scale * (2 / value[0].numel()) ** 0.5, generator=generator)
+            elif name.endswith(("weight", "running_var")):
+                value.uniform_(0.5, 1.5, generator=generator)
+            elif value.dim():
+                value.normal_(0, 0.1, generator=generator)
+    return net
+
+
+@torch.inference_mode()
+def reference_embeddings(net: Reference, frames: np.ndarray, mfcc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embed a clip the reference's way (SyncNetInstance.py, evaluate): batches of 20 stacked windows.
+
+    Args:
+        net: the network.
+        frames: (T, 224, 224, 3) uint8 RGB.
+        mfcc: (S, 13) float32.
+
+    Returns:
+        Lips and sound, each (N, 1024) float32 for the N = min(T, S // 4) - 5 windows.
+    """
+    video = torch.from_numpy(frames[..., ::-1].transpose(3, 0, 1, 2)[None].astype(float)).float()
+    sound = torch.from_numpy(mfcc.T[None, None].astype(float)).float()
+    last = min(len(frames), len(mfcc) // MFCC_PER_FRAME) - WINDOW_FRAMES
+    v, a = [], []
+    for start in range(0, last, REFERENCE_BATCH):
+        batch = range(start, min(last, start + REFERENCE_BATCH))
+        v.append(net.forward_lip(torch.cat([video[:, :, f : f + WINDOW_FRAMES] for f in batch])))
+        steps = [sound[..., MFCC_PER_FRAME * f : MFCC_PER_FRAME * f + WINDOW_MFCC] for f in batch]
+        a.append(net.forward_aud(torch.cat(steps)))
+    return torch.cat(v).numpy(), torch.cat(a).numpy()
+
+
+def reference_distances(video: np.ndarray, audio: np.ndarray, vshift: int) -> np.ndarray:
+    """(N, 2 vshift + 1) float32 distances, the sound padded with zeros (SyncNetInstance.py, calc_pdist)."""
+    width = 2 * vshift + 1
+    lips, sound = torch.from_numpy(video), F.pad(torch.from_numpy(audio), (0, 0, vshift, vshift))
+    rows = [F.pairwise_distance(lips[[n]].repeat(width, 1), sound[n : n + width]) for n in range(len(lips))]
+    return torch.stack(rows).numpy()
+
+
+def footage(frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """A talking head's faces (T, 224, 224, 3) uint8 and its sound (T * 640,) int16."""
+    with tempfile.TemporaryDirectory() as folder:
+        length = synthetic.SyntheticSettings(clips=1, identities=2, seconds=frames / FPS, noisy_share=0.0)
+        videos, _ = synthetic.make(Path(folder), length, seed=0, workers=0, progress=False)
+        settings = clips.ExtractSettings(crops="both", min_track=frames)
+        out = Path(folder, "clips")
+        manifest, _ = clips.extract(videos, Path(folder), out, Path(folder, "cache"), settings, 0, progress=False)
+        clip = out / manifest.clip_id[0]
+        return np.load(clip / "face.npy"), clips.load(clip).samples
+
+
+def best_seconds(functions: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Least wall seconds of each, one after another in turns."""
+    seconds = dict.fromkeys(functions, float("inf"))
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds
+
+
+def released(frames: int = 105) -> dict[str, Any]:
+    """The released model against the reference's way: windows a second by precision, and what becomes of the answer."""
+    net = random_reference()
+    faces, sound = footage(frames)
+    mfcc = audio.frame_mfcc(sound)
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(net.state_dict(), Path(folder, "v2.model"))
+        model = SyncNet.load(Path(folder, "v2.model"))
+    fastest = fused.native(model, torch.device("cpu"))
+    embedders = {name: Embedder(model, precision=name) for name in dict.fromkeys(("fp32", "bf16", fastest))}
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def embed(name: str, embedder: Embedder) -> None:
+        embedder.reset()
+        found[name] = embedder.lips(faces)[: frames - WINDOW_FRAMES], embedder.sound(mfcc)[: frames - WINDOW_FRAMES]
+
+    def reference() -> None:
+        found["reference"] = reference_embeddings(net, faces, mfcc)
+
+    ways: dict[str, Callable[[], object]] = {"reference": reference}
+    ways |= {name: lambda name=name, embedder=embedder: embed(name, embedder) for name, embedder in embedders.items()}
+    seconds = best_seconds(ways)
+    # Masked: against zeros, random weights find nothing but the clip's end.
+    means = {name: scoring.mean_distances(scoring.shift_distances(*pair)) for name, pair in found.items()}
+    expected = scoring.confidence(means["reference"])
+    return {
+        name: {
+            "windows_per_s": round((frames - WINDOW_FRAMES) / seconds[name], 1),
+            "ratio": round(seconds["reference"] / seconds[name], 2),
+            "offset": scoring.offset(means[name]),
+            "confidence": round(scoring.confidence(means[name]), 4),
+            "confidence_change": round(abs(scoring.confidence(means[name]) / expected - 1), 5),
+        }
+        for name in ways
+    } | {"precision": fastest}
+
+
+@torch.inference_mode()
+def layers() -> dict[str, dict[str, float]]:
+    """Where the released model's time goes in 8 bits: milliseconds a window, and billions of operations a second."""
+    model = SyncNet("v2").eval()
+    # At least one second: a track is no shorter.
+    frames = torch.from_numpy(footage(FPS)[0][: BATCH["v2"] + WINDOW_FRAMES - 1])
+    rows: dict[str, dict[str, float]] = {}
+
+    def note(name: str, count: int, operations: float, function: Callable[[], object]) -> None:
+        function()
+        seconds = best_seconds({name: function})[name] / count
+        rows[name] = {"ms": round(1000 * seconds, 3)}
+        if operations:
+            rows[name]["gflop_per_s"] = round(operations / seconds / 1e9, 1)
+
+    note("lips: windows", BATCH["v2"], 0, lambda: fused.windows(frames, model.spec))
+    lips, sound = fused.Bytes(model.lips), fused.Bytes(model.sound.get_submodule("network"))
+    inputs = {
+        "lips": fused.windows(frames, model.spec),
+        "sound": torch.randn(SOUND_BATCH, 1, MFCC_SIZE, WINDOW_MFCC) * 10,
+    }
+    for side, stream in (("lips", lips), ("sound", sound)):
+        values = inputs[side]
+        count = len(values)
+        stream.measure(values[:1])
+        for number, layer in enumerate(stream.layers, 1):
+            # The first layer of the sound takes floats.
+            work = layer.exact if values.dtype != torch.uint8 else lambda v, at=layer: at.bytes(v, torch.uint8)
+            out = work(values)
+            weights = layer.convolution.weight
+            operations = 2 * out[0, 0].numel() * weights.numel()
+            note(f"{side}: conv{number}", count, operations, lambda f=work, v=values: f(v))
+            values = out if out.dtype == torch.uint8 else out.clamp(0, 255).to(torch.uint8)
+            if layer.pool:
+                note(f"{side}: pool{number}", count, 0, lambda at=layer, v=values: at.pooled(v))
+            values = layer.pooled(values)
+        heads = torch.randn(count, 512)
+        note(f"{side}: head", count, 0, lambda at=stream, v=heads: at.head(v))
+    return rows
+
+
+def make_video(path: Path, seconds: int = 36) -> None:
+    """A talking head, 640x360 at 25 fps with sound, whose length is that of the seed's example."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = synthetic.SyntheticSettings(clips=1, identities=2, seconds=float(seconds), noisy_share=0.0)
+        videos, _ = synthetic.make(Path(folder), settings, seed=0, workers=0, progress=False)
+        source = Path(folder, videos.path[0])
+        frames = (cv2.copyMakeBorder(cv2.resize(frame, (450, 360)), 0, 0, 95, 95, cv2.BORDER_REPLICATE)
+                  for frame in media.read_frames(source))  # fmt: skip
+        media.write_video(path, frames, media.read_audio(source))
+
+
+def answer(video: Path, checkpoint: str, seconds: float) -> dict[str, Any]:
+    """File to answer by the command: wall time with start-up, and peak memory of the process and its children.
+
+    Raises:
+        RuntimeError: the command failed; carries what it said.
+    """
+    command = [sys.executable, "-m", "syncnet_lib.cli", "offset", str(video), "--checkpoint", checkpoint, "--json", "-"]
+    watched = (
+        "import json, resource, subprocess, sys; done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
+        "print(json.dumps([done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))"
+    )
+    best = float("inf")
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", watched, *command], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        best = min(best, time.perf_counter() - start)
+        code, peak = json.loads(done.stdout)
+        if code not in (0, 1):  # 1: out of sync beyond the tolerance
+            raise RuntimeError(f"{' '.join(command)} ended with {code}: {done.stderr}")
+    return {"wall_s": round(best, 2), "times_real_time": round(seconds / best, 2), "peak_mib": peak // 1024}
+
+
+def whole_files(small: str, seconds: int = 36) -> dict[str, Any]:
+    """A video of 36 s at 640x360 through the command, by `small` and by the released layers.
+
+    Args:
+        small: checkpoint of `small`: a name or a file; empty for random weights, which cost the same time.
+        seconds: of the video.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        video, v2 = Path(folder, "video.mp4"), Path(folder, "syncnet_v2.model")
+        make_video(video, seconds)
+        torch.save(random_reference().state_dict(), v2)
+        if not small:
+            small = str(Path(folder, "small.safetensors"))
+            SyncNet("small").save(Path(small))
+        return {"small": answer(video, small, seconds), "v2": answer(video, str(v2), seconds)}
+
+
+def main() -> None:
+    """Measure what the command line asks for, print it and keep it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", choices=("windows", "files"))
+    parser.add_argument("checkpoint", nargs="?", default="")
+    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "infer.json")
+    options = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    torch.set_num_threads(cores)
+    content = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    content["machine"] = {"cpu": torch.cpu.get_capabilities()["cpu_name"], "cores": cores, "load": os.getloadavg()[0]}
+    if options.what != "files":
+        content |= {"v2": released(), "layers": layers()}
+    if options.what != "windows":
+        content["files"] = whole_files(options.checkpoint)
+    print(json.dumps(content, indent=2))
+    files.write_json(options.out, content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""The `syncnet` command: what it prints, writes and refuses, its exit codes, and going on after a kill."""
+
+import csv
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import jsonschema
+import pytest
+import scenes
+from conftest import ROOT
+
+import syncnet_lib
+from syncnet_lib import cli, media, remux, results
+
+DELAY = 4
+
+
+@pytest.fixture(scope="module")
+def late(talkers: Path) -> Path:
+    """A folder with a video whose sound is late by DELAY frames, one in sync, and one that is broken."""
+    folder = talkers / "to measure"
+    folder.mkdir()
+    (folder / "fine.mp4").write_bytes((talkers / "videos" / "s000_00000.mp4").read_bytes())
+    remux.move_sound(folder / "fine.mp4", folder / "late.mp4", Fraction(DELAY, media.FPS))
+    (folder / "broken.mp4").write_bytes((folder / "fine.mp4").read_bytes()[:20_000])
+    return folder
+
+
+@pytest.fixture
+def syncnet(talkers, monkeypatch, capfd):
+    """Call the command; gives exit code, stdout and stderr."""
+
+    def call(*arguments: object, checkpoint: bool = True) -> tuple[int, str, str]:
+        chosen = ["--checkpoint", str(talkers / "model.safetensors")] if checkpoint else []
+        monkeypatch.setattr(sys, "argv", ["syncnet", *map(str, arguments), *chosen])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return ended.value.code or 0, *capfd.readouterr()
+
+    return call
+
+
+def test_one_video_for_people_and_for_scripts(syncnet, late, talkers):
+    code, out, _ = syncnet("offset", late / "late.mp4")
+    assert code == 0
+    assert f"audio is {40 * DELAY} ms behind: advance it" in out or "cannot be told" in out
+    assert f"-{DELAY}" in out
+    code, out, _ = syncnet("offset", late / "late.mp4", "--json", "-")
+    content = json.loads(out)
+    jsonschema.validate(content, json.loads(results.SCHEMA.read_text()))
+    checkpoint = str(talkers / "model.safetensors")
+    assert content == syncnet_lib.measure(late / "late.mp4", checkpoint, device="cpu").to_dict()
+
+
+def test_exit_codes(syncnet, late):
+    assert syncnet("offset", late / "late.mp4", "--tolerance", DELAY - 2)[0] == 1
+    assert syncnet("offset", late / "late.mp4")[0] == 0
+    assert syncnet("offset", late / "nowhere.mp4")[0] == 2
+    assert syncnet("offset", late / "late.mp4", "--vshift", 0)[0] == 2
+    assert syncnet("nonsense", checkpoint=False)[0] == 2
+
+
+def test_one_bad_video_does_not_stop_the_rest(syncnet, late, tmp_path):
+    table, lines, pictures = tmp_path / "out.csv", tmp_path / "out.json", tmp_path / "plots"
+    code, out, err = syncnet(
+        "offset", late / "*.mp4", late, tmp_path / "none", "--json", lines, "--csv", table, "--plot", pictures,
+        "--workers", 0,
+    )  # fmt: skip
+    assert code == 2
+    assert "2 of 4 failed" in err
+    assert "broken.mp4: cannot be" in err
+    assert "none: does not exist" in err
+    assert "fine.mp4" in out
+    found = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [Path(each["path"]).name for each in found] == ["fine.mp4", "late.mp4"]
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["track_offset_frames"]) for row in rows] == [each["offset_frames"] for each in found]
+    assert int(rows[0]["offset_frames"]) - int(rows[1]["offset_frames"]) == DELAY
+    assert sorted(path.name for path in pictures.iterdir()) == ["fine.png", "late.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.json", "plots"]
+
+
+def test_nothing_is_overwritten(syncnet, late, tmp_path):
+    there = tmp_path / "there.mp4"
+    there.write_text("mine")
+    for command in (
+        ("offset", late, "--json", there),
+        ("score", late, "--csv", there),
+        ("offset", late, "--plot", there),
+        ("correct", late / "late.mp4", there),
+        ("render", late / "late.mp4", there),
+    ):
+        code, _, err = syncnet(*command)
+        assert code == 2
+        assert "exists already and is not overwritten" in err
+        assert len(err.splitlines()) == 1
+        assert there.read_text() == "mine"
+    code, _, err = syncnet("correct", late / "late.mp4", tmp_path / "no folder" / "out.mp4")
+    assert code == 2
+    assert "cannot be written: no folder" in err
+
+
+def batch_process(late: Path, talkers: Path, target: Path) -> subprocess.Popen[bytes]:
+    arguments = ["offset", str(late), "--json", str(target), "--workers", "0"]
+    arguments += ["--checkpoint", str(talkers / "model.safetensors")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "syncnet_lib.cli", *arguments],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_a_killed_batch_goes_on(syncnet, talkers, tmp_path):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    names = sorted(path.name for path in (talkers / "videos").iterdir())[:5]
+    for name in names:
+        (videos / name).write_bytes((talkers / "videos" / name).read_bytes())
+    target, journal = tmp_path / "out.json", tmp_path / ".out.json.journal"
+    process = batch_process(videos, talkers, target)
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
+            break
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not target.exists()
+    kept = [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    marked = [line.replace(b'"warnings": []', b'"warnings": ["kept"]') for line in kept]
+    journal.write_bytes(b"".join(marked) + b'{"path": "half a li')
+    # Another content under a name that was done: it is measured again.
+    (videos / names[0]).write_bytes((videos / names[4]).read_bytes())
+    code, _, _ = syncnet("offset", videos, "--json", target, "--workers", 0)
+    assert code == 0
+    warnings = [json.loads(line)["warnings"] for line in target.read_text().splitlines()]
+    assert len(warnings) == 5
+    assert warnings[0] == []
+    assert ["kept"] in warnings
+    assert not journal.exists()
+
+
+def test_interrupted_keeps_what_is_done(syncnet, late, tmp_path, monkeypatch):
+    from syncnet_lib import batch
+
+    work = batch._work
+
+    def stop_at_the_second(job: batch._Job) -> object:
+        if job.path.name == "late.mp4":
+            raise KeyboardInterrupt
+        return work(job)
+
+    monkeypatch.setattr(batch, "_work", stop_at_the_second)
+    code, _, err = syncnet("offset", late, "--json", tmp_path / "out.json", "--workers", 0)
+    assert code == 130
+    assert "the 1 that are done are kept" in err
+    assert [path.name for path in tmp_path.iterdir()] == [".out.json.journal"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_corrected_is_in_sync_and_a_copy(syncnet, late, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    code, printed, _ = syncnet("correct", late / "late.mp4", out, "--min-confidence", 0.01)
+    assert code == 0, printed
+    assert "measured again: in sync" in printed
+    for kind in ("video", "audio"):
+        assert scenes.packet_bytes(out, kind) == scenes.packet_bytes(late / "late.mp4", kind)
+
+
+def test_correct_refuses_when_unsure(syncnet, late, tmp_path):
+    out = tmp_path / "out.mp4"
+    code, _, err = syncnet("correct", late / "late.mp4", out, "--min-confidence", 5)
+    assert code == 2
+    assert "is below 5; nothing is written" in err
+    assert not list(tmp_path.iterdir())
+    code, printed, _ = syncnet("correct", late / "late.mp4", out, "--offset", -2)
+    assert "sound moved by -80 ms" in printed
+    assert code == 1, "half of it is left"
+    assert out.exists()
+
+
+def test_render_draws_and_keeps_the_sound(syncnet, late, tmp_path):
+    out = tmp_path / "drawn.mp4"
+    code, printed, _ = syncnet("render", late / "late.mp4", out)
+    assert code == 0
+    assert "late.mp4" in printed
+    before, after = list(media.read_frames(late / "late.mp4")), list(media.read_frames(out))
+    assert len(after) == len(before)
+    assert all((new.astype(int) - old).std() > 5 for new, old in zip(after, before, strict=True))
+    assert scenes.packet_bytes(out, "audio") == scenes.packet_bytes(late / "late.mp4", "audio")
+
+
+def test_scores_are_labelled(syncnet, late, tmp_path):
+    target = tmp_path / "scores.csv"
+    code, out, err = syncnet("score", late / "fine.mp4", late / "late.mp4", "--csv", target, "--workers", 0)
+    assert code == 0
+    assert "do not compare with published LSE" in err
+    assert "LSE-D" in out
+    with target.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1]["path"] == "mean of 2"
+    assert float(rows[-1]["lse_d"]) == pytest.approx((float(rows[0]["lse_d"]) + float(rows[1]["lse_d"])) / 2)
+
+
+def test_a_converted_checkpoint_measures_the_same(syncnet, late, talkers, tmp_path):
+    out = tmp_path / "copy.safetensors"
+    assert syncnet("convert", talkers / "model.safetensors", out, checkpoint=False)[0] == 0
+    assert syncnet("convert", talkers / "model.safetensors", out, checkpoint=False)[0] == 2
+    found = [
+        syncnet_lib.measure(late / "late.mp4", str(path), device="cpu").mean_distances
+        for path in (out, talkers / "model.safetensors")
+    ]
+    assert found[0] == found[1]
+
+
+class _Harm:
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
+
+
+def test_bad_checkpoints_are_one_line_and_run_nothing(syncnet, late, talkers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = (talkers / "model.safetensors").read_bytes()
+    (tmp_path / "short.safetensors").write_bytes(weights[: len(weights) // 2])
+    (tmp_path / "other.bin").write_text("no weights")
+    (tmp_path / "harm.model").write_bytes(pickle.dumps(_Harm(), protocol=2))
+    for name in ("short.safetensors", "other.bin", "harm.model", "nowhere", "."):
+        code, _, err = syncnet("offset", late / "late.mp4", "--checkpoint", name, checkpoint=False)
+        assert code == 2
+        assert err.startswith("error: ")
+        assert len(err.splitlines()) == 1
+    assert "a file" in err
+    assert not (tmp_path / "harm").exists()
+
+
+def test_help_waits_for_nothing():
+    script = "import sys; from syncnet_lib import cli\ntry: cli.app(['--help'])\nexcept SystemExit: pass\n"
+    script += "print([m for m in ('torch', 'numpy', 'cv2', 'av', 'pandas', 'mediapipe', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    for command in ("offset", "correct", "render", "score", "convert"):
+        assert command in done.stdout
