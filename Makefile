@@ -25,7 +25,7 @@ repro: $(READY)  ## run the whole experiment: every stage whose inputs changed
 	@$(BIN)/python -m dvc repro
 	@$(BIN)/python -m syncnet_lib.run results
 
-test: $(READY)  ## all tests, every notebook included
+test: $(READY) lint  ## style, types, and all tests, every notebook included
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only

@@ -177,6 +177,12 @@ def test_wrong_python_is_one_line(bare: Path) -> None:
     assert not (bare / ".venv").exists()
 
 
+def test_every_check_is_part_of_the_tests(bare: Path) -> None:
+    code, _, called = calls(bare, "test")
+    assert code == 0
+    assert [call.split()[1] for call in called[-3:]] == ["ruff", "mypy", "pytest"]
+
+
 def test_ci_runs_the_tests_and_keeps_their_exit_code(bare: Path) -> None:
     (bare / ".ci").mkdir()
     (bare / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
