@@ -26,6 +26,9 @@ EXPERIMENT = "syncnet"
 OPENED_RUNS = "SYNCNET_OPENED_RUNS"
 """Environment: a file to which `start` adds the ids of its runs, for `attach` to find them after the notebook ended."""
 
+PARENT_RUN = "SYNCNET_PARENT_RUN"
+"""Environment: id of the run under which `start` nests its runs, e.g. that of a sweep."""
+
 SOURCES = ("syncnet_lib", "notebooks", "params.yaml", "dvc.yaml", "requirements.lock")
 """What decides a result; a change here that git does not know makes a run `dirty`. Results themselves do not."""
 
@@ -116,6 +119,8 @@ def start(
     client = _client(root)
     experiment_id = _experiment(client, experiment, root)
     tags = {"mlflow.runName": stage, "stage": stage, **_origin(stage, root)}
+    if PARENT_RUN in os.environ:
+        tags["mlflow.parentRunId"] = os.environ[PARENT_RUN]
     if resumed and (left := _unfinished(client, experiment_id, stage)):
         tags["resumed_from"] = left
     if filtered_by and (teacher := _trained(client, filtered_by)):

@@ -50,7 +50,8 @@ def stages_run(log: str) -> list[str]:
 
 
 def is_clean(folder: Path) -> bool:
-    return "up to date" in dvc(folder, "status")
+    # The experiment's own stages: an exploration beside it may be stale while its library is being changed.
+    return "up to date" in dvc(folder, "status", "dvc.yaml")
 
 
 @pytest.mark.timeout(1500)
@@ -83,7 +84,7 @@ def test_from_a_fresh_clone_to_a_report(clone):
     log = dvc(clone, "repro")
     assert stages_run(log)[-6:] == STAGES[2:]
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert is_clean(clone)
+    assert is_clean(clone), dvc(clone, "status")
 
     metrics = json.loads((clone / "reports" / "metrics" / "evaluate.json").read_text())
     for model in ("base", "refined"):
@@ -109,7 +110,7 @@ def test_from_a_fresh_clone_to_a_report(clone):
             cell["execution_count"] = 7
             cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["ran by hand\n"]}]
     path.write_text(json.dumps(notebook))
-    assert is_clean(clone)
+    assert is_clean(clone), dvc(clone, "status")
     notebook["cells"][-1]["source"].append("\n# another thought")
     path.write_text(json.dumps(notebook))
     assert "05_filter.ipynb" in dvc(clone, "status")
