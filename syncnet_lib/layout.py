@@ -13,15 +13,18 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from syncnet_lib import audio, files
 from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.errors import InputError
+
+if TYPE_CHECKING:  # whoever has one video must not wait for pandas
+    import pandas as pd
 
 SPLITS = ("train", "val", "test")
 SOUND, FEATURES, FRAMES = "audio.wav", "audio.npy", "frames"
@@ -32,7 +35,7 @@ SAME = 0.01
 """Largest difference of two MFCC that are the same but for rounding: coefficients are of the order of 10."""
 
 
-def export(clips_dir: Path, index: pd.DataFrame, out_dir: Path, progress: bool = True) -> None:
+def export(clips_dir: Path, index: "pd.DataFrame", out_dir: Path, progress: bool = True) -> None:
     """Write clips in the seed's layout.
 
     Args:
@@ -87,7 +90,7 @@ def bins(mfcc: np.ndarray) -> np.ndarray:
     return windows[:, None]
 
 
-def find(tree: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def find(tree: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """The clips of a folder in the seed's layout.
 
     Returns:
@@ -96,6 +99,8 @@ def find(tree: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Raises:
         InputError: one of the three folders is missing or empty.
     """
+    import pandas as pd
+
     found, skipped = [], []
     for split in SPLITS:
         folder = tree / split
@@ -186,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0, or 2 for what cannot be used, told in one line.
     """
+    import pandas as pd
+
     parser = argparse.ArgumentParser(
         prog="python -m syncnet_lib.layout", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

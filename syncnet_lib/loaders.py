@@ -5,12 +5,10 @@ The draws decide what is in a batch, a loader only where it comes from: the same
 
 import itertools
 import os
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -22,6 +20,7 @@ from tqdm import tqdm
 from syncnet_lib import files, layout
 from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.errors import InputError
+from syncnet_lib.fanout import Ahead
 from syncnet_lib.model import Spec, prepare_frames, prepare_mfcc
 from syncnet_lib.pairs import Draw, Split
 
@@ -34,7 +33,6 @@ PIECE = 1000
 """Frames that are reduced or moved at a time: memory stays flat however long the split is."""
 
 Epoch = Callable[[int], Iterable[Draw]]
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -155,24 +153,21 @@ class Resident:
         return cls(frames, _mfcc(split, spec).to(device))
 
     def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
-        """See `Loader`; the draws alone are made ahead. On a CPU a batch is valid until the next is asked for."""
-        device = self.frames.device
-        frames = torch.arange(WINDOW_FRAMES, device=device)
-        buffer = self.frames.new_empty(0)
-        for draw in _ahead(itertools.chain.from_iterable(epoch(number) for number in numbers)):
-            video = torch.from_numpy(draw.video).to(device)[:, None] + frames
-            # Memory that was used before needs no page faults; a GPU's comes from torch's own store.
-            reused = buffer if device.type == "cpu" else buffer.new_empty(0)
-            read = torch.index_select(self.frames, 0, video.flatten(), out=reused)
-            yield Batch.of(draw, read.unflatten(0, video.shape), _sound(self.mfcc, draw))
+        """See `Loader`. On a GPU the draws alone are made ahead; on a CPU a batch is valid until the one after the next
+        is asked for."""
+        draws = itertools.chain.from_iterable(epoch(number) for number in numbers)
+        if self.frames.is_cuda:
+            yield from _gathered(self.frames, self.mfcc, Ahead(draws, AHEAD))
+        else:
+            yield from Ahead(_gathered(self.frames, self.mfcc, draws), AHEAD)
 
 
 @dataclass
 class Mapped:
     """A split in a memory-mapped file: a thread copies the windows of the next batch while the step computes.
 
-    A window is one piece of the file, so a batch of N is N copies without decoding. The sound is 1 % of the frames'
-    size and stays in memory.
+    Nothing is decoded: a batch is one indexed read of the mapping. The sound is 1 % of the frames' size and stays in
+    memory.
 
     Attributes:
         frames: (F, stored, stored) uint8, mapped.
@@ -180,7 +175,7 @@ class Mapped:
         pin: the batches go to a GPU, from pinned memory.
     """
 
-    frames: np.ndarray
+    frames: Tensor
     mfcc: Tensor
     pin: bool
 
@@ -188,29 +183,29 @@ class Mapped:
     def open(cls, split: Split, spec: Spec, device: torch.device, scratch: Path) -> "Mapped":
         """Map a split's frames, or a copy of them in `scratch`, made once, where the model wants them reduced."""
         frames = split.frames if split.frames.shape[1] == spec.stored else _reduced(split, spec, scratch)
-        return cls(frames, _mfcc(split, spec), pin=device.type == "cuda")
+        return cls(torch.from_numpy(frames), _mfcc(split, spec), pin=device.type == "cuda")
 
     def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
         """See `Loader`. On a CPU a batch is valid until the one after the next is asked for."""
-        return _ahead(self._gathered(itertools.chain.from_iterable(epoch(number) for number in numbers)))
+        draws = itertools.chain.from_iterable(epoch(number) for number in numbers)
+        yield from Ahead(_gathered(self.frames, self.mfcc, draws, self.pin), AHEAD)
 
-    def _gathered(self, draws: Iterable[Draw]) -> Iterator[Batch]:
-        # Memory that was used before needs no page faults. A pinned block may only be written again when the copy out
-        # of it is done, which torch's allocator of pinned memory sees to.
-        buffers: list[Tensor] = []
-        for number, draw in enumerate(draws):
-            shape = (len(draw.video), WINDOW_FRAMES, *self.frames.shape[1:])
-            if self.pin:
-                lips, sound = torch.empty(shape, dtype=torch.uint8, pin_memory=True), _sound(self.mfcc, draw)
-                sound = sound.pin_memory()
-            else:
-                if len(buffers) <= AHEAD + 1:
-                    buffers.append(torch.empty(shape, dtype=torch.uint8))
-                lips, sound = buffers[number % (AHEAD + 2)], _sound(self.mfcc, draw)
-            target = lips.numpy()
-            for at, row in enumerate(draw.video):
-                target[at] = self.frames[row : row + WINDOW_FRAMES]
-            yield Batch.of(draw, lips, sound)
+
+def _gathered(frames: Tensor, mfcc: Tensor, draws: Iterable[Draw], pin: bool = False) -> Iterator[Batch]:
+    """The batch of each draw, by one indexed read of the frames and one of the sound, on the device that has them."""
+    steps = torch.arange(WINDOW_FRAMES, device=frames.device)
+    # Memory that was used before needs no page faults, so batches take turns. That of a GPU comes from torch's own
+    # store, and so does pinned memory, which may only be written again when the copy out of it is done.
+    turns = [frames.new_empty(0) for _ in range(AHEAD + 2)]
+    for number, draw in enumerate(draws):
+        rows = torch.from_numpy(draw.video).to(frames.device)[:, None] + steps
+        if pin or frames.is_cuda:
+            out = frames.new_empty(rows.numel(), *frames.shape[1:], pin_memory=pin)
+        else:
+            out = turns[number % len(turns)]
+        lips = torch.index_select(frames, 0, rows.flatten(), out=out).unflatten(0, rows.shape)
+        sound = _sound(mfcc, draw)
+        yield Batch.of(draw, lips, sound.pin_memory() if pin else sound)
 
 
 def _stored(split: Split, spec: Spec) -> tuple[int, ...]:
@@ -230,50 +225,7 @@ def _reduced(split: Split, spec: Spec, scratch: Path) -> np.ndarray:
             for at in tqdm(range(0, len(out), PIECE), "reducing frames", leave=False, disable=None):
                 out[at : at + PIECE] = prepare_frames(split.frames[at : at + PIECE], spec)
             out.flush()
-    return np.load(path, mmap_mode="r")
-
-
-@dataclass(frozen=True)
-class _Raised:
-    """What ended the thread that makes items."""
-
-    error: BaseException
-
-
-def _ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """The same items, each made by a thread while the one before is in use.
-
-    What the thread raises is raised here. The thread ends with the last item, or when this iterator is closed.
-    """
-    ready: SimpleQueue[Item | _Raised] = SimpleQueue()
-    room = threading.Semaphore(AHEAD + 1)
-    closed = threading.Event()
-
-    def work() -> None:
-        try:
-            while True:
-                room.acquire()
-                if closed.is_set():
-                    return
-                ready.put(next(items))
-        except BaseException as error:  # StopIteration too: it is how the consumer learns of the end
-            ready.put(_Raised(error))
-
-    thread = threading.Thread(target=work, name="loader", daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ready.get()
-            if isinstance(item, _Raised):
-                if isinstance(item.error, StopIteration):
-                    return
-                raise item.error
-            yield item
-            room.release()
-    finally:
-        closed.set()
-        room.release()
-        thread.join()
+    return np.load(path, mmap_mode="c")
 
 
 def write_tree(split: Split, tree: Path) -> None:

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from syncnet_lib import files
 from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
@@ -438,6 +437,8 @@ class Size:
 
 def size_of(name: ModelName) -> Size:
     """Count a model's parameters and the work of one window, without making its weights."""
+    from torch.utils.flop_counter import FlopCounterMode  # brings a compiler, for which nobody else must wait
+
     spec = SPECS[name]
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = SyncNet(name).eval()

@@ -170,18 +170,24 @@ class Split:
         """Map a split of `pack` into memory; every window counts as kept."""
         if not (folder / "index.parquet").is_file():
             raise InputError(folder, "no packed split here", "run the pairs stage first")
-        frames = np.load(folder / "frames.npy", mmap_mode="r")
-        mfcc = np.load(folder / "mfcc.npy", mmap_mode="r")
+        # Nothing is written; but torch takes no array that forbids it.
+        frames = np.load(folder / "frames.npy", mmap_mode="c")
+        mfcc = np.load(folder / "mfcc.npy", mmap_mode="c")
         index = pd.read_parquet(folder / "index.parquet")
         kept = np.zeros(len(frames), bool)
         for start, count in zip(index.start, index.frames - WINDOW_FRAMES, strict=True):
             kept[start : start + count] = True
         return cls(frames, mfcc, index, kept, folder)
 
-    @property
+    @cached_property
     def windows(self) -> np.ndarray:
         """(clips,) int64: windows of each clip."""
         return (self.index.frames - WINDOW_FRAMES).to_numpy()
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """(clips,) int64: first row of each clip."""
+        return self.index.start.to_numpy()
 
     def clip(self, clip_id: str) -> np.ndarray:
         """(T, h, w) uint8 crops of one clip."""
@@ -311,7 +317,7 @@ class Sampler:
 
     def _positives(self, rng: np.random.Generator, clip: int, low: int = 0, high: int | None = None) -> np.ndarray:
         """(samples_per_clip,) windows of a clip out of those kept between low and high."""
-        start = self.split.index.start.iat[clip]
+        start = self.split.starts[clip]
         count = self.split.windows[clip]
         kept = low + np.flatnonzero(self.split.kept[start + low : start + (count if high is None else high)])
         return rng.choice(kept, self.samples_per_clip, replace=len(kept) < self.samples_per_clip)
@@ -325,7 +331,7 @@ class Sampler:
         # Uniform over [low, high] without the window itself: draw from one fewer place and step over it.
         other = low + (rng.random(len(window)) * (high - low)).astype(np.int64)
         other += other >= window
-        start = self.split.index.start.to_numpy()[clip]
+        start = self.split.starts[clip]
         mixed = rng.permutation(len(window))
         for step in range(self.steps):
             at = mixed[step * self.batch_size : (step + 1) * self.batch_size]
@@ -334,7 +340,7 @@ class Sampler:
             yield Draw(start[at] + window[at], start[at] + sound, variant, label=label[at].astype(np.float32))
 
     def _candidates(self, rng: np.random.Generator, order: np.ndarray) -> Iterator[Draw]:
-        starts, windows = self.split.index.start.to_numpy(), self.split.windows
+        starts, windows = self.split.starts, self.split.windows
         for step in range(self.steps):
             chosen = order[step * self.clips_per_batch : (step + 1) * self.clips_per_batch]
             count = np.minimum(windows[chosen], self.candidates)

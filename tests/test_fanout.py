@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from syncnet_lib import fanout
+from syncnet_lib.errors import InputError
 
 
 def _square(number: int) -> int:
@@ -93,3 +96,57 @@ def test_a_cluster_by_its_address_survives_the_loss_of_a_worker(tmp_path: Path) 
         for process in processes:
             process.kill()
             process.wait()
+
+
+def _numbers(count: int, last: str) -> Iterator[int]:
+    yield from range(count)
+    if last == "wrong":
+        raise InputError("numbers", "no more", "count again")
+    if last == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_items_of_another_process_come_in_their_order() -> None:
+    assert list(fanout.Apart(_numbers, 100, "fine", count=3)) == list(range(100))
+
+
+def test_what_ends_the_other_process_is_raised_here() -> None:
+    for last, expected in (("wrong", InputError), ("killed", fanout.WorkerLost)):
+        items = fanout.Apart(_numbers, 2, last, count=3)
+        assert [next(items), next(items)] == [0, 1]
+        with pytest.raises(expected):
+            next(items)
+
+
+def _endless() -> Iterator[int]:
+    while True:
+        time.sleep(0.01)
+        yield os.getpid()
+
+
+def _gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        state = Path("/proc", str(pid), "stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_the_other_process_ends_with_its_consumer() -> None:
+    items = fanout.Apart(_endless, count=3)
+    pid = next(items)
+    items.close()
+    assert _gone(pid)
+    assert next(items, None) is None
+    script = (
+        "import os, signal, test_fanout; from syncnet_lib import fanout\n"
+        "if __name__ == '__main__':\n"
+        "    print(next(fanout.Apart(test_fanout._endless, count=3)), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    assert _gone(int(done.stdout))

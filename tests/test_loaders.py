@@ -101,7 +101,7 @@ def test_a_closed_loader_leaves_no_thread(split, tmp_path):
         running = loader.batches(Sampler(split, 12, 6, "pairs", 0).epoch, range(100))
         next(running)
         running.close()
-        assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
+        assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
 
 
 def test_what_fails_in_the_thread_is_raised_in_the_loop(split, tmp_path):
