@@ -2,26 +2,38 @@
 
 Results are kept in a journal beside the output file, a line a video, until all are done. A run that was interrupted, by
 Ctrl-C or by `kill -9`, finds it there and takes each result whose video, checkpoint and settings are still the same.
+
+A single video is watched by a process of its own, which is at its first faces while this one still loads torch.
 """
+
+from __future__ import annotations
 
 import contextlib
 import glob
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from syncnet_lib import fanout, files, layout
-from syncnet_lib.embed import Asked
+from tqdm import tqdm
+
+from syncnet_lib import checkpoints, fanout, files, layout
 from syncnet_lib.errors import InputError
-from syncnet_lib.infer import Edges, InferSettings, frame_files, settings_for
-from syncnet_lib.model import SyncNet
 from syncnet_lib.results import Result
-from syncnet_lib.verdict import measure
+from syncnet_lib.tracks import TrackSettings
+from syncnet_lib.watch import Seen, frame_files, watch
 
+if TYPE_CHECKING:
+    from syncnet_lib.embed import Asked
+    from syncnet_lib.infer import Edges, InferSettings
+    from syncnet_lib.model import SyncNet
+
+AHEAD = 32
+"""Pieces of crops, of some frames each, that may wait for the network: 80 MB of faces."""
 VERSION = 1
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
@@ -49,6 +61,7 @@ class _Job:
     path: Path
     options: Options
     progress: bool = False
+    seen: fanout.Apart[Seen] | None = None
 
 
 @dataclass
@@ -65,7 +78,7 @@ class Outcome:
     result: Result | None = None
     error: str = ""
 
-    def brief(self) -> "Outcome":
+    def brief(self) -> Outcome:
         """The same without the confidence of single windows, which is most of it."""
         if self.result is None:
             return self
@@ -114,7 +127,7 @@ def _below(folder: Path, cropped: bool) -> Iterator[Path]:
             yield path
 
 
-def run(paths: Sequence[Path], options: Options, workers: int, journal: "Journal") -> Iterator[Outcome]:
+def run(paths: Sequence[Path], options: Options, workers: int, journal: Journal) -> Iterator[Outcome]:
     """Measure videos and give each result as it is done; those of an interrupted run first.
 
     Args:
@@ -126,27 +139,43 @@ def run(paths: Sequence[Path], options: Options, workers: int, journal: "Journal
     Raises:
         InputError: no such checkpoint or device.
     """
-    from syncnet_lib import checkpoints
+    alone = len(paths) == 1 and workers == 0 and not len(journal) and len(os.sched_getaffinity(0)) > 1
+    with _watching(paths[0], options) if alone else contextlib.nullcontext() as seen:
+        model, info = checkpoints.load(options.checkpoint, options.device)
+        same = [VERSION, info.sha256, _settings(model, options).model_dump()]
+        todo = []
+        for path in paths:
+            kept = journal.find(path, same)
+            if kept is None:
+                todo.append(_Job(path, options, progress=len(paths) == 1, seen=seen))
+            else:
+                yield Outcome(path, kept)
+        for job, done in fanout.run(_work, todo, workers=workers, progress=len(paths) > 1, describe="measure"):
+            if isinstance(done, Exception):
+                yield Outcome(job.path, error=_told(done))
+            else:
+                digest, result = done
+                journal.keep(job.path, digest, same, result)
+                yield Outcome(job.path, result)
 
-    model, info = checkpoints.load(options.checkpoint, options.device)
-    same = [VERSION, info.sha256, _settings(model, options).model_dump()]
-    todo = []
-    for path in paths:
-        kept = journal.find(path, same)
-        if kept is None:
-            todo.append(_Job(path, options, progress=len(paths) == 1))
-        else:
-            yield Outcome(path, kept)
-    for job, done in fanout.run(_work, todo, workers=workers, progress=len(paths) > 1, describe="measure"):
-        if isinstance(done, Exception):
-            yield Outcome(job.path, error=_told(done))
-        else:
-            digest, result = done
-            journal.keep(job.path, digest, same, result)
-            yield Outcome(job.path, result)
+
+def _watching(path: Path, options: Options) -> contextlib.closing[fanout.Apart[Seen]]:
+    """A process that watches a video with the settings that measurements have."""
+    arguments = path, TrackSettings(), checkpoints.crop(options.checkpoint), options.cropped, True
+    return contextlib.closing(fanout.Apart(_watch, *arguments, count=AHEAD))
+
+
+def _watch(*arguments: Any) -> Iterator[Seen]:
+    import cv2
+
+    cv2.setNumThreads(1)  # the tracker's pictures are small
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a process that is killed leaves
+    return watch(*arguments)
 
 
 def _settings(model: SyncNet, options: Options) -> InferSettings:
+    from syncnet_lib.infer import settings_for
+
     return settings_for(model, options.vshift, options.edges, options.cropped, options.precision)
 
 
@@ -154,11 +183,11 @@ def _work(job: _Job) -> tuple[str, Result]:
     """Measure one video; returns the hash of its content and its result."""
     import cv2
 
-    from syncnet_lib import checkpoints
+    from syncnet_lib.verdict import measure
 
     cv2.setNumThreads(1)  # the tracker's pictures are small, and the processes are the parallelism
     model, info = checkpoints.load(job.options.checkpoint, job.options.device)
-    result = measure(job.path, model, info, _settings(model, job.options), job.progress)
+    result = measure(job.path, model, info, _settings(model, job.options), job.progress, job.seen)
     return _digest(job.path), result
 
 
@@ -202,7 +231,7 @@ class Journal:
         if place:
             self._file.write(b"\n")
 
-    def __enter__(self) -> "Journal":
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:

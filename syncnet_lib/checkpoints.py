@@ -1,12 +1,19 @@
-"""Checkpoints by name or by file, loaded once a process."""
+"""Checkpoints by name or by file, loaded once a process.
+
+Nothing of torch is imported before a model is loaded.
+"""
 
 import functools
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.model import SyncNet, pick_device
-from syncnet_lib.results import ModelInfo
-from syncnet_lib.verdict import model_info
+from syncnet_lib.watch import Crop
+
+if TYPE_CHECKING:
+    from syncnet_lib.model import SyncNet
+    from syncnet_lib.results import ModelInfo
 
 SHIPPED = Path(__file__).with_name("weights")
 """Checkpoints that come with the package, by the names of their files."""
@@ -32,7 +39,26 @@ def find(name: str) -> Path:
     raise InputError(name, cause, f"use {', '.join(named)} or a file" if named else "give a file")
 
 
-def load(name: str, device: str) -> tuple[SyncNet, ModelInfo]:
+def crop(name: str) -> Crop:
+    """Which crops the model in a checkpoint is fed, by the file's header alone; nothing is said of the rest of it.
+
+    Args:
+        name: as for `find`.
+
+    Raises:
+        InputError: no such checkpoint.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(find(name), "np") as file:
+            fed: Crop = json.loads((file.metadata() or {})["syncnet"])["spec"]["crop"]
+            return fed
+    except (SafetensorError, KeyError, ValueError):
+        return "face"  # the released file, which has no header; what is no checkpoint at all, `load` refuses
+
+
+def load(name: str, device: str) -> "tuple[SyncNet, ModelInfo]":
     """A model ready to measure with, and what a result says about it.
 
     Args:
@@ -42,13 +68,18 @@ def load(name: str, device: str) -> tuple[SyncNet, ModelInfo]:
     Raises:
         InputError: no such checkpoint or device, or a file of another kind.
     """
+    from syncnet_lib.model import pick_device
+
     path = find(name).resolve()
     status = path.stat()
     return _load(name, path, str(pick_device(device)), (status.st_mtime_ns, status.st_size))
 
 
 @functools.cache
-def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> tuple[SyncNet, ModelInfo]:
+def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tuple[SyncNet, ModelInfo]":
+    from syncnet_lib.model import SyncNet
+    from syncnet_lib.verdict import model_info
+
     model = SyncNet.load(path, device)
     return model, model_info(model, name, path)
 

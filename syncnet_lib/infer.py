@@ -12,27 +12,23 @@ reference does it, which cuts each track out first.
 import dataclasses
 import functools
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import cv2
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
-from syncnet_lib import audio, layout, media, scoring
+from syncnet_lib import audio, media, scoring
 from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.embed import Asked, Embedder
 from syncnet_lib.errors import InputError
-from syncnet_lib.faces import FACE_SIZE
-from syncnet_lib.media import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, Picture
+from syncnet_lib.media import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.model import SyncNet
-from syncnet_lib.shots import THUMBNAIL, Cut, ShotFinder
-from syncnet_lib.tracks import Crops, FaceTracker, Track, TrackSettings
+from syncnet_lib.tracks import TrackSettings
+from syncnet_lib.watch import End, Ended, Piece, Seen, check, sound_of, watch
 
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp"}
 DIGITAL_SILENCE = float(np.log(np.finfo(float).eps)) + 1
 """Log energy below which an MFCC step is of zeros only (python_speech_features puts the machine's epsilon there)."""
 
@@ -115,26 +111,6 @@ class _Sound:
     stop: int
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """The next crops of a track: as the model wants them, and (n, 3) where they were."""
-
-    number: int
-    crops: np.ndarray
-    boxes: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Ended:
-    """A track that is over."""
-
-    number: int
-    shot: int
-    first: int
-    last: int
-    refused: str = ""
-
-
 @dataclass
 class _Open:
     """A track that is being followed."""
@@ -158,7 +134,12 @@ def settings_for(
 
 
 def analyse(
-    path: Path, model: SyncNet, settings: InferSettings, device: str = "cpu", progress: bool = False
+    path: Path,
+    model: SyncNet,
+    settings: InferSettings,
+    device: str = "cpu",
+    progress: bool = False,
+    seen: Iterable[Seen] | None = None,
 ) -> Analysis:
     """Measure every face track of a video.
 
@@ -168,27 +149,25 @@ def analyse(
         settings: how.
         device: of the model.
         progress: show a bar on stderr.
+        seen: of `watch.watch`, where another process is at it already; with the crops that the model is fed.
 
     Raises:
         InputError: no face, no sound, silence, too short, or not readable.
     """
-    pictures, sound_path, length = _sources(path, settings.cropped, progress)
+    check(path, settings.cropped)
     with tempfile.TemporaryDirectory(prefix="syncnet-") as scratch:
         folder = Path(scratch)
-        sound = _listen(path, sound_path, folder / "sound.raw", settings.vshift)
+        sound = _listen(path, sound_of(path), folder / "sound.raw", settings.vshift)
         # The mean of a track is taken off here, over the whole of it, before it is embedded a minute at a time.
         ears = Embedder(model, device, settings.precision)
         ears.spec = dataclasses.replace(model.spec, cepstral_mean=False)
         idle: list[Embedder] = []
         found = Analysis([], 0, sound.samples)
         opened: dict[int, _Open] = {}
-        if progress:
-            # In a terminal only: a file of output has no use for a bar of seconds.
-            pictures = tqdm(pictures, path.name, length, unit="frame", dynamic_ncols=True, leave=False, disable=None)
-        counted = _counted(pictures, found)
-        whole = settings.cropped and model.spec.crop == "face"
-        for item in _whole(counted) if whole else _followed(counted, settings, model.spec.crop):
-            if isinstance(item, _Piece):
+        for item in seen or watch(path, settings, model.spec.crop, settings.cropped, progress):
+            if isinstance(item, End):
+                found.frames = item.frames
+            elif isinstance(item, Piece):
                 if item.number not in opened:
                     eyes = idle.pop() if idle else Embedder(model, device, settings.precision)
                     eyes.reset()
@@ -209,91 +188,6 @@ def analyse(
         raise InputError(path, why, "give a video that shows a talking face")
     found.tracks.sort(key=lambda track: track.number)
     return found
-
-
-def _sources(path: Path, cropped: bool, progress: bool) -> tuple[Iterable[Picture], Path, int | None]:
-    """Pictures, where the sound is, and how many pictures to expect."""
-    if not path.exists():
-        raise InputError(path, "does not exist")
-    if not path.is_dir():
-        expected = round(media.probe(path).duration * FPS) if progress else 0
-        return media.pictures(path), path, expected or None
-    images = frame_files(path)
-    if not cropped or not images:
-        raise InputError(path, "is a folder without videos", "give a video, or a folder of frames with --cropped")
-    return _stills(images), _sound_beside(path), len(images)
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, or in `frames` below it, in the order of the last number in their names."""
-    for place in (folder, folder / layout.FRAMES):
-        images = [file for file in place.iterdir() if file.suffix.lower() in IMAGES] if place.is_dir() else []
-        if images:
-            return sorted(images, key=_number)
-    return []
-
-
-def _number(file: Path) -> tuple[int, str]:
-    digits = "".join(char if char.isdigit() else " " for char in file.stem).split()
-    return int(digits[-1]) if digits else 0, file.name
-
-
-def _sound_beside(folder: Path) -> Path:
-    for place in (folder / layout.SOUND, folder.parent / layout.SOUND):
-        if place.is_file():
-            return place
-    raise InputError(folder, "frames without sound", f"put {layout.SOUND} into the folder or beside it")
-
-
-def _stills(images: list[Path]) -> Iterator[Picture]:
-    import av
-
-    for image in images:
-        pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise InputError(image, "cannot be decoded", "give pictures as JPEG or PNG")
-        yield Picture(av.VideoFrame.from_ndarray(pixels, format="bgr24"))
-
-
-def _counted(pictures: Iterable[Picture], found: Analysis) -> Iterator[Picture]:
-    for picture in pictures:
-        found.frames += 1
-        yield picture
-
-
-def _followed(
-    pictures: Iterable[Picture], settings: InferSettings, crop: Literal["mouth", "face"]
-) -> Iterator[_Piece | _Ended]:
-    """Faces by the tracker; a crop has no cuts, and its face is as large as the crop happens to be."""
-    if settings.cropped:
-        settings = settings.model_copy(update={"min_face_size": 1})
-    tracker = FaceTracker(settings, mouth=crop == "mouth", face=crop == "face")
-    shots = ShotFinder(settings.shot_threshold)
-
-    def items() -> Iterator[Crops | Track]:
-        for picture in pictures:
-            cut = Cut.NO if settings.cropped else shots.cut_before(picture.thumbnail(THUMBNAIL))
-            yield from tracker.show(picture, cut)
-        yield from tracker.finish()
-
-    for item in items():
-        if isinstance(item, Crops):
-            yield _Piece(item.track.number, item.mouth if crop == "mouth" else item.face, item.boxes)
-        else:
-            yield _Ended(item.number, item.shot, item.first, item.last, item.refused)
-
-
-def _whole(pictures: Iterable[Picture]) -> Iterator[_Piece | _Ended]:
-    """Each picture as the face crop that it is."""
-    count = 0
-    for picture in pictures:
-        count += 1
-        pixels = picture.rgb
-        if pixels.shape[:2] != (FACE_SIZE, FACE_SIZE):
-            pixels = cv2.resize(pixels, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_AREA)
-        width, height = picture.size
-        yield _Piece(0, pixels[None], np.array([[width / 2, height / 2, max(width, height) / 2]], np.float32))
-    yield _Ended(0, 0, 0, count - 1)
 
 
 def _listen(path: Path, sound_path: Path, spool: Path, lead: int) -> _Sound:
@@ -324,7 +218,7 @@ def _listen(path: Path, sound_path: Path, spool: Path, lead: int) -> _Sound:
 
 
 def _end(
-    track: _Ended,
+    track: Ended,
     opened: _Open | None,
     sound: _Sound,
     ears: Embedder,

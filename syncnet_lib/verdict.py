@@ -9,7 +9,7 @@ confidence times its windows.
 """
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from syncnet_lib.infer import Analysis, Edges, InferSettings, Measured, analyse
 from syncnet_lib.media import FPS, SAMPLE_RATE
 from syncnet_lib.model import SyncNet
 from syncnet_lib.results import FRAME_MS, Drift, ModelInfo, Result, Segment, Sureness, TrackResult
+from syncnet_lib.watch import Seen
 
 SURE = {"small": 0.14, "v2": 3.0}
 """Confidence from which a verdict counts as sure, by the network. For `small`: 99 % of the verdicts of the shipped
@@ -326,6 +327,14 @@ def model_info(model: SyncNet, checkpoint: str, path: Path) -> ModelInfo:
     )
 
 
-def measure(path: Path, model: SyncNet, info: ModelInfo, settings: InferSettings, progress: bool = False) -> Result:
+def measure(
+    path: Path,
+    model: SyncNet,
+    info: ModelInfo,
+    settings: InferSettings,
+    progress: bool = False,
+    seen: Iterable[Seen] | None = None,
+) -> Result:
     """Measure one video; see `analyse` and `judge`."""
-    return judge(path, analyse(path, model, settings, str(model.mfcc_mean.device), progress), info, settings)
+    found = analyse(path, model, settings, str(model.mfcc_mean.device), progress, seen)
+    return judge(path, found, info, settings)

@@ -17,7 +17,7 @@ ORDER = [
     *("errors", "settings", "files", "fanout", "media", "audio", "layout", "shots", "faces", "tracks"),
     *("voice", "articulation", "portrait", "people", "puppet", "synthetic", "datasets", "corpus", "clips", "pairs"),
     *("model", "augment", "loaders", "ranks", "loss", "scoring", "fused", "embed", "timing", "train", "launch"),
-    *("studies", "refine", "evaluate", "report", "results", "infer", "verdict", "remux", "render"),
+    *("studies", "refine", "evaluate", "report", "results", "watch", "infer", "verdict", "remux", "render"),
     *("tracking", "config", "run", "sweep", "checkpoints", "batch", "cli"),
 ]
 # These decide how or where something is done, not what comes out of it.
@@ -26,7 +26,7 @@ MECHANICS = {
     "cli",
 }
 # These serve people with a video, not the experiment, or explore beside it.
-SERVICE = {"results", "infer", "verdict", "remux", "render", "checkpoints", "batch", "studies"}
+SERVICE = {"results", "watch", "infer", "verdict", "remux", "render", "checkpoints", "batch", "studies"}
 MODULES = sorted((ROOT / "syncnet_lib").glob("[!_]*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OTHERS = [ROOT / name for name in ("dvc.yaml", "params.yaml", "Makefile", "pyproject.toml", "environment.yml")]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import syncnet_lib
 from benchmarks.extract import repeat
-from syncnet_lib import audio, checkpoints, embed, infer, media, remux, results, scoring, verdict
+from syncnet_lib import audio, checkpoints, embed, infer, media, remux, results, scoring, verdict, watch
 from syncnet_lib.errors import InputError
 from syncnet_lib.infer import Analysis, InferSettings, Measured
 from syncnet_lib.model import SyncNet
@@ -205,7 +205,7 @@ def test_a_folder_of_frames_with_its_sound(video, talkers, tmp_path):
     clockclip_sound(folder / "audio.wav", media.read_audio(video))
     found, direct = (analyse(path, talkers, cropped=True).tracks[0] for path in (folder, video))
     assert found.frames == direct.frames == 75
-    assert infer.frame_files(folder)[10].name == "frame10.png"
+    assert watch.frame_files(folder)[10].name == "frame10.png"
     np.testing.assert_allclose(np.nanmean(found.distances, 0), np.nanmean(direct.distances, 0), atol=0.03)
     with pytest.raises(InputError, match="folder without videos"):
         measure(folder, talkers)
