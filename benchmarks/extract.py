@@ -4,6 +4,7 @@
     python -m benchmarks.extract speed VIDEO ...           # phases, and the reference's way with the same detector
     python -m benchmarks.extract workers FOLDER            # one worker against two
     python -m benchmarks.extract memory VIDEO MINUTES ...  # peak memory for the video repeated to these lengths
+    python -m benchmarks.extract found FOLDER              # frames in which a face is found, a row a folder below it
 
 What is measured is printed and kept in reports/bench/extract.json, a part a key.
 
@@ -31,7 +32,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from syncnet_lib import clips, config, faces, files, media, remux, synthetic
+from syncnet_lib import clips, config, corpus, faces, files, media, remux, synthetic
 from syncnet_lib.clips import ExtractSettings
 from syncnet_lib.media import FPS, Picture
 from syncnet_lib.shots import THUMBNAIL, ShotFinder
@@ -143,6 +144,33 @@ def workers(folder: Path) -> dict[str, Any]:
     return {"videos": len(names), "seconds": seconds, "ratio": round(seconds["1"] / seconds["2"], 2)}
 
 
+def found(tree: Path) -> list[dict[str, Any]]:
+    """In which share of the frames a face that became a clip is seen; a row a folder of videos."""
+    cores = len(os.sched_getaffinity(0))
+    videos, unusable = corpus.scan(tree, cores, progress=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        out, cache = Path(scratch, "clips"), Path(scratch, "cache")
+        manifest, refused = clips.extract(videos, tree, out, cache, ExtractSettings(), cores)
+        frames = pd.read_csv(cache / "timing.csv").set_index("path").frames
+    for row in pd.concat([unusable, refused]).itertuples():
+        print(f"not used: {row.file}: {row.reason}")
+    manifest["seen"] = manifest.frames * (1 - manifest.faceless_share)
+    rows = []
+    for folder, part in videos.groupby(videos["path"].map(lambda path: Path(path).parent.as_posix())):
+        own = manifest[manifest["path"].isin(part["path"])]
+        total = int(frames.reindex(part["path"]).sum())
+        rows.append(
+            {
+                "folder": folder,
+                "videos": len(part),
+                "without_a_clip": len(part) - own["path"].nunique(),
+                "frames": total,
+                "with_face": round(float(own.seen.sum() / total), 4) if total else None,
+            }
+        )
+    return rows
+
+
 def memory(path: Path, lengths: Sequence[float]) -> list[dict[str, Any]]:
     """Peak memory of extracting a video that repeats another for so many minutes, each in a process of its own."""
     rows = []
@@ -231,6 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kinds = parser.add_subparsers(dest="kind")
     kinds.add_parser("speed").add_argument("videos", nargs="+", type=Path)
     kinds.add_parser("workers").add_argument("folder", type=Path)
+    kinds.add_parser("found").add_argument("folder", type=Path)
     lengths = kinds.add_parser("memory")
     lengths.add_argument("video", type=Path)
     lengths.add_argument("minutes", nargs="+", type=float)
@@ -238,19 +267,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cv2.setNumThreads(1)
     if chosen.kind is None:
         with tempfile.TemporaryDirectory() as folder:
-            found = _everything(Path(folder))
+            measured = _everything(Path(folder))
     elif chosen.kind == "speed":
-        found = {"speed": speed(chosen.videos)}
+        measured = {"speed": speed(chosen.videos)}
     elif chosen.kind == "workers":
-        found = {"workers": workers(chosen.folder)}
+        measured = {"workers": workers(chosen.folder)}
+    elif chosen.kind == "found":
+        measured = {"found": found(chosen.folder)}
     else:
-        found = {"memory": memory(chosen.video, chosen.minutes)}
-    for part, content in found.items():
+        measured = {"memory": memory(chosen.video, chosen.minutes)}
+    for part, content in measured.items():
         print(f"{part}{' (times real time on one core)' if part == 'speed' else ''}")
         print(pd.DataFrame(content if isinstance(content, list) else [content]).to_string(index=False))
     machine = {"processor": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0))}
     kept = json.loads(OUT.read_text()) if OUT.exists() else {}
-    files.write_json(OUT, {**kept, "machine": machine, **found})
+    files.write_json(OUT, {**kept, "machine": machine, **measured})
 
 
 if __name__ == "__main__":

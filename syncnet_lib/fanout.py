@@ -4,6 +4,7 @@ And items made ahead of their use, by a thread (`Ahead`) or by a process (`Apart
 """
 
 import contextlib
+import logging
 import os
 import signal
 import tempfile
@@ -91,6 +92,8 @@ def _dask(
 
     if not items:
         return
+    # What a worker that is killed leaves unsaid comes back as a WorkerLost, here and after the cluster is closed.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     quiet = {
         # Processes stay quiet about workers that come and go; what matters comes back as a WorkerLost.
         "logging.distributed": "critical",
