@@ -304,15 +304,29 @@ def _keep(draft: Path, path: Path) -> None:
             cell.metadata.pop(key, None)
         if "injected-parameters" in cell.metadata.get("tags", []):
             cell["id"] = "injected-parameters"
-        for output in cell.get("outputs", []):
-            if output.output_type == "stream":
-                # A progress bar rewrites its line; only its last state is worth keeping.
-                output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+        if cell.cell_type == "code":
+            cell.outputs = _last_lines(cell.outputs)
     text = nbformat.writes(notebook)
     root = json.dumps(str(config.ROOT), ensure_ascii=False)[1:-1]
     text = text.replace(f"{root}/", "").replace(root, ".")
     with write_aside(path) as aside:
         aside.write_text(text + "\n", encoding="utf-8")
+
+
+def _last_lines(outputs: Sequence[Any]) -> list[Any]:
+    """Outputs of a cell with a stream's pieces in one, and of a line that was rewritten, by a progress bar, the last
+    state only."""
+    joined: list[Any] = []
+    for output in outputs:
+        before = joined[-1] if joined else None
+        if before is not None and output.output_type == before.output_type == "stream" and output.name == before.name:
+            before.text += output.text
+        else:
+            joined.append(output)
+    for output in joined:
+        if output.output_type == "stream":
+            output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+    return joined
 
 
 def _run(stage: str, notebook: str, workdir: str) -> None:

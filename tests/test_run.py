@@ -42,7 +42,8 @@ def test_stage_runs_with_typed_parameters_and_the_same_copy_twice(project: Path)
         "# A title",
         PARAMETERS,
         "import os\nfrom syncnet_lib import config\nprint(repr(seed), stage, workdir, config.ROOT)",
-        "import sys\nfor step in range(3):\n    print(f'\\rbar {step}', end='', file=sys.stderr)",
+        "import sys, time\nfor step in range(3):\n    print(f'\\rbar {step}', end='', file=sys.stderr, flush=True)\n"
+        "    time.sleep(0.3)",
     )
     pipeline(project)
     code, out, err = finish(project, "report", "notebooks/07_report.ipynb")
