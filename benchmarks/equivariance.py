@@ -182,7 +182,7 @@ def main(
     every: Annotated[int, typer.Option(min=1, help="in folders of more than 20 videos, one of so many closely")] = 15,
     out: Annotated[Path, typer.Option(help="the results")] = config.ROOT / "reports" / "bench" / "equivariance.json",
 ) -> None:
-    """Measure all clips of a folder and write the results."""
+    """Measure all clips of a folder; the results are written after each clip, so that an interruption keeps them."""
     if not clips.is_dir():
         print(f"skipped: no folder {clips}")
         return
@@ -192,6 +192,7 @@ def main(
         closely = every if len(videos) > 20 else 1
         for number, (path, other) in enumerate(zip(videos, videos[1:] + videos[:1], strict=True)):
             jobs.append(Job(checkpoint, path, None if number % closely else other))
+    _, info = checkpoints.load(checkpoint, "cpu")
     rows, skipped = {}, {}
     cores = len(os.sched_getaffinity(0))
     for job, row in fanout.run(work, jobs, workers=cores, describe="equivariance"):
@@ -199,12 +200,11 @@ def main(
             skipped[job.path.name] = fanout.reason(row)
         else:
             rows[job.path] = row
-    _, info = checkpoints.load(checkpoint, "cpu")
-    ordered = [rows[path] for path in sorted(rows)]
-    result = {**summary(ordered, info.threshold), "model": info.model_dump(), "skipped": skipped}
-    # A moved clip counts for itself only where it does not do what it should.
-    wrong = [row for row in ordered if any(int(k) != change for k, change in row["moves"].items())]
-    files.write_json(out, {**result, "not_moved_by_k": wrong})
+        ordered = [rows[path] for path in sorted(rows)]
+        result = {**summary(ordered, info.threshold), "model": info.model_dump(), "skipped": skipped}
+        # A clip is listed only where it does not do what it should.
+        wrong = [row for row in ordered if any(int(k) != change for k, change in row["moves"].items())]
+        files.write_json(out, {**result, "not_moved_by_k": wrong})
     print(json.dumps(result, indent=2))
 
 
