@@ -97,13 +97,11 @@ def watch(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progre
 
 
 def sound_of(path: Path) -> Path:
-    """The file that has the sound of a video, or of a folder of frames.
+    """The file that has the sound of a video, or of a folder of frames, that `check` has let pass.
 
     Raises:
         InputError: there is none.
     """
-    if not path.exists():
-        raise InputError(path, "does not exist")
     if not path.is_dir():
         return path
     for place in (path / layout.SOUND, path.parent / layout.SOUND):
