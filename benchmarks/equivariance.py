@@ -24,10 +24,18 @@ import av
 import numpy as np
 import typer
 
-from syncnet_lib import checkpoints, config, corpus, fanout, files, infer, media, remux, verdict, watch
-from syncnet_lib.media import FPS
-from syncnet_lib.results import Result
-from syncnet_lib.watch import Seen
+from syncnet_lib import files
+from syncnet_lib import parallel as fanout
+from syncnet_lib.dataset import sources as corpus
+from syncnet_lib.experiment import config
+from syncnet_lib.measurement import analyse as infer
+from syncnet_lib.measurement import checkpoints, verdict
+from syncnet_lib.measurement import stream as watch
+from syncnet_lib.measurement.result import Result
+from syncnet_lib.measurement.stream import Seen
+from syncnet_lib.media import decode as media
+from syncnet_lib.media import remux
+from syncnet_lib.media.decode import FPS
 
 MOVES = range(-10, 11)
 RATES = {"24": (24,), "30": (30,), "50": (50,), "variable": (15, 30, 24, 50)}

@@ -32,11 +32,18 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from syncnet_lib import clips, config, corpus, faces, files, media, remux, synthetic
-from syncnet_lib.clips import ExtractSettings
-from syncnet_lib.media import FPS, Picture
-from syncnet_lib.shots import THUMBNAIL, ShotFinder
-from syncnet_lib.tracks import FaceTracker
+from syncnet_lib import files
+from syncnet_lib.dataset import extract as clips
+from syncnet_lib.dataset import sources as corpus
+from syncnet_lib.dataset.extract import ExtractSettings
+from syncnet_lib.experiment import config
+from syncnet_lib.faces import detect as faces
+from syncnet_lib.faces.shots import THUMBNAIL, ShotFinder
+from syncnet_lib.faces.track import FaceTracker
+from syncnet_lib.media import decode as media
+from syncnet_lib.media import remux
+from syncnet_lib.media.decode import FPS, Picture
+from syncnet_lib.synthetic import corpus as synthetic
 
 OUT = config.ROOT / "reports" / "bench" / "extract.json"
 MADE = {"360p.mp4": ((640, 360), "libx264"), "1080p.mp4": ((1920, 1080), "libx265")}

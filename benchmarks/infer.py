@@ -25,10 +25,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from syncnet_lib import audio, clips, files, fused, media, scoring, synthetic
-from syncnet_lib.audio import FPS, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.embed import BATCH, SOUND_BATCH, Embedder
-from syncnet_lib.model import SyncNet
+from syncnet_lib import files
+from syncnet_lib.dataset import extract as clips
+from syncnet_lib.media import decode as media
+from syncnet_lib.media import features as audio
+from syncnet_lib.media.features import FPS, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.model import fold as fused
+from syncnet_lib.model import scoring
+from syncnet_lib.model.embed import BATCH, SOUND_BATCH, Embedder
+from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.synthetic import corpus as synthetic
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3

@@ -17,10 +17,12 @@ from pathlib import Path
 
 import torch
 
-from syncnet_lib import config, files, studies, timing
-from syncnet_lib.audio import WINDOW_FRAMES
-from syncnet_lib.model import SPECS
-from syncnet_lib.train import TrainSettings
+from syncnet_lib import files
+from syncnet_lib.experiment import config, studies
+from syncnet_lib.media.features import WINDOW_FRAMES
+from syncnet_lib.model.networks import SPECS
+from syncnet_lib.training import timing
+from syncnet_lib.training.loop import TrainSettings
 
 FAST_EPOCHS = 12
 """Epochs of a loader that takes milliseconds a batch; the others take the few that the command line says."""

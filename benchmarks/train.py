@@ -19,12 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncnet_lib import config, embed, files, studies, timing, train
-from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model import SPECS, ModelName, SyncNet, native_precision, size_of
-from syncnet_lib.pairs import Split
-from syncnet_lib.timing import PHASES, PhaseTimer
-from syncnet_lib.train import TrainSettings
+from syncnet_lib import files
+from syncnet_lib.dataset.splits import Split
+from syncnet_lib.experiment import config, studies
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.model import embed
+from syncnet_lib.model.networks import SPECS, ModelName, SyncNet, native_precision, size_of
+from syncnet_lib.training import loop as train
+from syncnet_lib.training import timing
+from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.training.timing import PHASES, PhaseTimer
 
 PASSES = 3
 """A training step is a forward pass, and a backward pass of twice its operations."""

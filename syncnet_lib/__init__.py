@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from syncnet_lib.results import Result
+    from syncnet_lib.measurement.result import Result
 
 
 def measure(
@@ -37,7 +37,8 @@ def measure(
     Raises:
         InputError: no face, no sound, too short, or not readable; no such checkpoint.
     """
-    from syncnet_lib import checkpoints, infer, verdict
+    from syncnet_lib.measurement import analyse as infer
+    from syncnet_lib.measurement import checkpoints, verdict
 
     model, info = checkpoints.load(checkpoint, device)
     return verdict.measure(Path(path), model, info, infer.settings_for(model, vshift, edges, cropped), progress)

@@ -17,8 +17,8 @@ from syncnet_lib.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from syncnet_lib.batch import Options, Outcome
-    from syncnet_lib.results import Result, TrackResult
+    from syncnet_lib.measurement.batch import Options, Outcome
+    from syncnet_lib.measurement.result import Result, TrackResult
 
 DONE, OUT_OF_SYNC, ERROR, INTERRUPTED = 0, 1, 2, 130
 STDOUT = Path("-")
@@ -70,7 +70,7 @@ def offset(
     ] = None,
 ) -> None:
     """Measure how far the sound is ahead of the lips (+) or behind (-), in frames of 40 ms."""
-    from syncnet_lib import batch
+    from syncnet_lib.measurement import batch
 
     options = batch.Options(checkpoint, device, vshift, edges, cropped)
 
@@ -107,8 +107,9 @@ def correct(
     from fractions import Fraction
 
     import syncnet_lib
-    from syncnet_lib import files, remux
-    from syncnet_lib.results import FRAME_MS, words
+    from syncnet_lib import files
+    from syncnet_lib.measurement.result import FRAME_MS, words
+    from syncnet_lib.media import remux
 
     files.check_new(out)
 
@@ -137,7 +138,7 @@ def correct(
 
 def _refuse_unsure(result: "Result", min_confidence: float | None) -> None:
     """Stop where moving the sound by one number would not be known to help."""
-    from syncnet_lib.verdict import JUMP
+    from syncnet_lib.measurement.verdict import JUMP
 
     cure = "look at it, and give --offset N to move it all the same"
     offsets = [segment.offset_frames for segment in result.segments]
@@ -153,8 +154,10 @@ def _refuse_unsure(result: "Result", min_confidence: float | None) -> None:
 @app.command()
 def render(path: In, out: Out, checkpoint: Checkpoint = "small", vshift: Vshift = 15, device: Device = "auto") -> None:
     """Draw faces, who speaks, the offset and the running confidence on a copy of the video."""
-    from syncnet_lib import checkpoints, files, infer, verdict
-    from syncnet_lib import render as drawing
+    from syncnet_lib import files
+    from syncnet_lib.measurement import analyse as infer
+    from syncnet_lib.measurement import checkpoints, verdict
+    from syncnet_lib.measurement import overlay as drawing
 
     files.check_new(out)
     model, info = checkpoints.load(checkpoint, device)
@@ -180,7 +183,7 @@ def score(
     As published evaluations compute them: a search of 15 frames, zeros beyond the ends of a face track, each track a
     sample. They compare with published figures only with the released model: --checkpoint syncnet_v2.model.
     """
-    from syncnet_lib import batch
+    from syncnet_lib.measurement import batch
 
     # Published figures were computed in fp32; what fewer bits would add to their last digits is not the video's.
     options = batch.Options(checkpoint, device, 15, "zero", cropped, "fp32")
@@ -212,7 +215,8 @@ def convert(
     out: Annotated[Path, typer.Argument(help="a new .safetensors file")],
 ) -> None:
     """Write a checkpoint as safetensors; nothing in the old file is executed."""
-    from syncnet_lib import files, model
+    from syncnet_lib import files
+    from syncnet_lib.model import networks as model
 
     files.check_new(out)
     model.convert(path, out)
@@ -253,7 +257,8 @@ def _measure(
     Returns:
         Outcomes in the order of the names, without the confidence of single windows.
     """
-    from syncnet_lib import batch, files
+    from syncnet_lib import files
+    from syncnet_lib.measurement import batch
 
     outputs = [target for target in targets if target and target != STDOUT]
     for target in outputs:
@@ -361,7 +366,8 @@ def _list_failures(outcomes: "Sequence[Outcome]") -> bool:
 
 def _plot(result: "Result", folder: Path, paths: Sequence[Path]) -> None:
     """A picture of a result, named by its video and, where others have that name too, by its place in the list."""
-    from syncnet_lib import files, report
+    from syncnet_lib import files
+    from syncnet_lib.plots import figures as report
 
     path = Path(result.path)
     alike = sum(other.stem == path.stem for other in paths) > 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from syncnet_lib.media import FPS, SAMPLE_RATE
+from syncnet_lib.media.decode import FPS, SAMPLE_RATE
 
 FLASH = Fraction(1, 5)
 """Seconds that a flash stays, at least."""
@@ -148,7 +148,7 @@ def chirp_times(samples: np.ndarray, count: int) -> list[float]:
 
 def errors(path: Path, flashes: Sequence[Fraction], beeps: Sequence[float]) -> list[float]:
     """Seconds by which each extracted distance of chirp and flash differs from the truth."""
-    from syncnet_lib import media
+    from syncnet_lib.media import decode as media
 
     brightness = np.array([picture.mean() for picture in media.read_frames(path)])
     seen = flash_frames(brightness)

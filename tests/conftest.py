@@ -93,7 +93,11 @@ def talkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     minute: enough to find their offsets."""
     import torch
 
-    from syncnet_lib import clips, pairs, synthetic, timing, train
+    from syncnet_lib.dataset import extract as clips
+    from syncnet_lib.dataset import splits as pairs
+    from syncnet_lib.synthetic import corpus as synthetic
+    from syncnet_lib.training import loop as train
+    from syncnet_lib.training import timing
 
     folder = tmp_path_factory.mktemp("talkers")
     made = synthetic.SyntheticSettings(clips=24, identities=8, seconds=3.0, noisy_share=0.0)

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from syncnet_lib.audio import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
-from syncnet_lib.pairs import Split
+from syncnet_lib.dataset.splits import Split
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
 
 
 def split(lengths: list[int], seed: int = 0, side: int = 120) -> Split:

@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from syncnet_lib import media
+from syncnet_lib.media import decode as media
 
 
 def side_by_side(left: Path, right: Path, out: Path) -> None:

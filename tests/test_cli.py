@@ -13,11 +13,14 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import scenes
-from conftest import ROOT
 
 import syncnet_lib
-from syncnet_lib import cli, media, remux, results
+from syncnet_lib import cli
+from syncnet_lib.measurement import result as results
+from syncnet_lib.media import decode as media
+from syncnet_lib.media import remux
+from tests import scenes
+from tests.conftest import ROOT
 
 DELAY = 4
 
@@ -149,7 +152,7 @@ def test_a_killed_batch_goes_on(syncnet, talkers, tmp_path):
 
 
 def test_interrupted_keeps_what_is_done(syncnet, late, tmp_path, monkeypatch):
-    from syncnet_lib import batch
+    from syncnet_lib.measurement import batch
 
     work = batch._work
 

@@ -1,4 +1,4 @@
-"""The rules of the house: what keeps the modules in order, the notebooks thin and the parameters in one place."""
+"""The rules of the house: what keeps the rooms in order, the notebooks thin and the parameters in one place."""
 
 import ast
 import re
@@ -7,45 +7,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import ROOT
 from ruamel.yaml import YAML
 
-from syncnet_lib import config, run
+from syncnet_lib import imports
+from syncnet_lib.experiment import config
+from syncnet_lib.experiment import stages as run
+from tests.conftest import ROOT
 
-# Later modules build on earlier ones, along the way that the data takes; the last ones serve people and notebooks.
-ORDER = [
-    *("errors", "settings", "files", "fanout", "media", "audio", "layout", "shots", "faces", "tracks"),
-    *("voice", "articulation", "portrait", "people", "puppet", "synthetic", "datasets", "corpus", "clips", "pairs"),
-    *("model", "augment", "loaders", "ranks", "loss", "scoring", "fused", "embed", "timing", "train", "launch"),
-    *("studies", "refine", "evaluate", "report", "results", "watch", "infer", "verdict", "remux", "render"),
-    *("tracking", "config", "run", "sweep", "checkpoints", "batch", "cli"),
-]
-# These decide how or where something is done, not what comes out of it.
-MECHANICS = {
-    *("errors", "settings", "files", "fanout", "timing", "launch", "report", "tracking", "config", "run", "sweep"),
-    "cli",
-}
-# These serve people with a video, not the experiment, or explore beside it.
-SERVICE = {"results", "watch", "infer", "verdict", "remux", "render", "checkpoints", "batch", "studies"}
-MODULES = sorted((ROOT / "syncnet_lib").glob("[!_]*.py"))
+MODULES = imports.modules()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OTHERS = [ROOT / name for name in ("dvc.yaml", "params.yaml", "Makefile", "pyproject.toml", "environment.yml")]
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 LOOPS = (ast.For, ast.While, ast.AsyncFor)
 ABSOLUTE = re.compile(r"""["'\s(=](/(home|root|tmp|work|Users|mnt|data)/|[A-Z]:\\)""")
-
-
-def imports(source: str) -> set[str]:
-    """Modules of this library that a text imports."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module == "syncnet_lib":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("syncnet_lib."):
-            found.add(node.module.split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("syncnet_lib.")}
-    return found
 
 
 def code(path: Path) -> list[str]:
@@ -55,27 +29,20 @@ def code(path: Path) -> list[str]:
     return ["\n".join("" if line.startswith(("%", "!")) else line for line in text.splitlines()) for text in sources]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_imports_point_one_way(path: Path) -> None:
-    assert path.stem in ORDER, "give the new module its place in ORDER"
-    place = ORDER.index(path.stem)
-    wrong = {name for name in imports(path.read_text()) if ORDER.index(name) >= place}
-    assert not wrong, f"{path.stem} imports what comes after it"
+def test_no_circle() -> None:
+    for name in MODULES:
+        # A package's __init__ may give what is inside it to the outside.
+        below = imports.closure(imports.graph()[name])
+        assert name not in below or name == "__init__", f"{name} imports itself by way of others"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_only_tracking_imports_mlflow(path: Path) -> None:
-    assert ("import mlflow" in path.read_text() or "from mlflow" in path.read_text()) == (path.stem == "tracking")
+@pytest.mark.parametrize("name", MODULES)
+def test_library_takes_paths_as_arguments(name: str) -> None:
+    if imports.room(name) not in ("measurement", "experiment"):
+        assert "config.ROOT" not in MODULES[name].read_text()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_library_takes_paths_as_arguments(path: Path) -> None:
-    if ORDER.index(path.stem) < ORDER.index("config"):
-        assert "config.ROOT" not in path.read_text()
-        assert "syncnet_lib.config" not in path.read_text()
-
-
-@pytest.mark.parametrize("path", [*MODULES, *NOTEBOOKS, *OTHERS], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*MODULES.values(), *NOTEBOOKS, *OTHERS], ids=lambda path: path.name)
 def test_no_absolute_path(path: Path) -> None:
     assert not ABSOLUTE.search(path.read_text()), "start from config.ROOT"
 
@@ -118,7 +85,7 @@ class TestNotebook:
 class TestStage:
     def test_runs_its_notebook(self, stage: str) -> None:
         notebook = run.stage_notebook(stage, PIPELINE)
-        assert shlex.split(PIPELINE[stage]["cmd"]) == ["python", "-m", "syncnet_lib.run", stage, notebook]
+        assert shlex.split(PIPELINE[stage]["cmd"]) == ["python", "-m", "syncnet_lib.experiment.stages", stage, notebook]
         assert (ROOT / notebook).is_file()
 
     def test_watches_exactly_the_code_cells(self, stage: str) -> None:
@@ -136,32 +103,14 @@ class TestStage:
         assert ("common.seed" in params) == ("seed" in names)
         assert ({"profile", "profiles"} <= set(params)) == (section in config.PROFILED)
 
-    def test_watches_the_library_it_uses(self, stage: str) -> None:
-        watched = {Path(dep).stem for dep in PIPELINE[stage]["deps"] if str(dep).startswith("syncnet_lib/")}
-        used = set().union(*(imports(text) for text in code(ROOT / run.stage_notebook(stage, PIPELINE))))
-        assert used - MECHANICS <= watched
-        reachable = set(used)
-        while more := set().union(*(imports(module(name)) for name in reachable)) - reachable:
-            reachable |= more
-        assert watched <= reachable, "it watches what it does not use"
-
-
-def module(name: str) -> str:
-    return (ROOT / "syncnet_lib" / f"{name}.py").read_text()
-
 
 def test_studies_watch_exactly_their_code_cells() -> None:
     studies = YAML(typ="safe").load((ROOT / "studies" / "dvc.yaml").read_text())["stages"]
     for name, stage in studies.items():
         notebook = run.stage_notebook(name, studies)
         assert {notebook: list(run.code_cells(ROOT / notebook))} in stage["params"], (
-            "run: python -m syncnet_lib.run cells"
+            "run: python -m syncnet_lib.experiment.stages cells"
         )
-
-
-def test_every_module_is_watched_by_a_stage() -> None:
-    watched = {Path(str(dep)).stem for stage in PIPELINE.values() for dep in stage["deps"]}
-    assert {path.stem for path in MODULES} - MECHANICS - SERVICE <= watched
 
 
 def test_stages_run_in_the_order_of_the_pipeline() -> None:

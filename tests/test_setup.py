@@ -11,11 +11,12 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
+
+from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
@@ -72,8 +73,8 @@ def test_every_import_is_declared() -> None:
     testing = {canonicalize_name(requirement.name) for requirement in declared("dev")}
     runtime.add("protobuf")  # mediapipe's own interface is made of it
     for folder, allowed in (("syncnet_lib", runtime), ("benchmarks", runtime), ("tests", runtime | testing)):
-        own = {"syncnet_lib", "benchmarks", *(path.stem for path in (ROOT / folder).glob("*.py"))}
-        for path in (ROOT / folder).glob("*.py"):
+        own = {"syncnet_lib", "benchmarks", "tests"}
+        for path in (ROOT / folder).rglob("*.py"):
             for name in imported(path.read_text()) - own - set(sys.stdlib_module_names):
                 distributions = {canonicalize_name(each) for each in providers.get(name, [])}
                 assert distributions & allowed, f"{path.name} imports {name}: declare it in pyproject.toml"

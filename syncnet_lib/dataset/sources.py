@@ -1,0 +1,419 @@
+"""Where videos come from: made on the spot, a folder of videos or of ready-made clips, or the public GRID corpus."""
+
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pandas as pd
+from pydantic import Field, field_validator
+
+from syncnet_lib import parallel as fanout
+from syncnet_lib.dataset import exchange as layout
+from syncnet_lib.dataset import speakers as datasets
+from syncnet_lib.dataset.speakers import Dataset
+from syncnet_lib.errors import InputError
+from syncnet_lib.files import remove, sha256, write_aside
+from syncnet_lib.media import decode as media
+from syncnet_lib.synthetic import corpus as synthetic
+from syncnet_lib.synthetic.corpus import SyntheticSettings
+
+GRID_URL = "https://zenodo.org/records/3625687/files/"
+"""The GRID corpus (Cooke et al. 2006, CC BY 4.0): one archive a talker, sN.zip, of MPEG-1 videos with sound."""
+
+GRID_TALKERS = tuple(n for n in range(1, 35) if n != 21)
+"""Talkers with video; that of talker 21 was never published."""
+
+_ENDINGS = "3g2 3gp asf avi dv f4v flv m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogg ogv rm ts vob webm wmv"
+SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
+"""File name endings of videos, in lower case; any other file is listed as skipped without being opened."""
+
+ATTEMPTS = 5
+"""How often a download is taken up again, each time from where it broke off."""
+
+_BLOCK = 1 << 16
+"""Bytes written at a time: what is lost of an answer that breaks off is less than this."""
+
+_TIMEOUT = 30
+"""Seconds of silence after which a connection counts as lost."""
+
+VIDEO_COLUMNS = ["video_id", "path", "speaker", "sha256", "split", "sound"]
+SKIPPED_COLUMNS = ["file", "reason"]
+
+
+class CorpusSettings(SyntheticSettings):
+    """Which videos to work on; the settings of the synthetic corpus say how much of it to make."""
+
+    source: Literal["synthetic", "folder", "grid", "layout"] = "synthetic"
+    path: str = "data/videos"
+    dataset: Dataset = "none"
+    talkers: list[int] = Field([1, 2, 3], min_length=1)
+
+    @field_validator("talkers")
+    @classmethod
+    def _published(cls, talkers: list[int]) -> list[int]:
+        if wrong := [n for n in talkers if n not in GRID_TALKERS]:
+            raise ValueError(f"GRID has talkers 1 to 34 without 21, not {wrong[0]}")
+        return sorted(set(talkers))
+
+
+class Corpus(NamedTuple):
+    """What a source gave.
+
+    Args:
+        videos: a row a video: video_id, path, speaker ("" if unknown), sha256, split ("" if none was given) and sound
+            (the file with its sound, "" if that is the video).
+        skipped: file, reason; a row for everything else that was found.
+        truth: the synthetic corpus's video_id, kind, offset_frames, speaker; no row for other sources.
+    """
+
+    videos: pd.DataFrame
+    skipped: pd.DataFrame
+    truth: pd.DataFrame
+
+
+def make(
+    out_dir: Path,
+    root: Path,
+    cache_dir: Path,
+    settings: CorpusSettings,
+    seed: int,
+    workers: int,
+    scheduler: str = "",
+    progress: bool = True,
+) -> Corpus:
+    """Collect the videos of a source; writes videos.csv, skipped.csv and, where it is known, truth.csv.
+
+    Args:
+        out_dir: e.g. data/raw; gets the tables, and the videos that are made or downloaded. A folder of one's own is
+            not copied.
+        root: what a relative `settings.path` starts from.
+        cache_dir: made and downloaded videos, kept when `out_dir` is emptied; they are linked, not copied, to it.
+        settings: the source.
+        seed: of the synthetic corpus.
+        workers, scheduler: as for `fanout.run`.
+        progress: show bars.
+
+    Raises:
+        InputError: a missing folder, one without a usable video, or a download that cannot be completed.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    if settings.source == "synthetic":
+        made = cache_dir / "synthetic"
+        videos, truth = synthetic.make(made, settings, seed, workers, progress)
+        for path in videos["path"]:
+            _link(made / path, out_dir / path)
+        corpus = Corpus(videos.assign(split="", sound="")[VIDEO_COLUMNS], pd.DataFrame(columns=SKIPPED_COLUMNS), truth)
+    elif settings.source == "grid":
+        for talker in settings.talkers:
+            folder = cache_dir / "grid" / f"s{talker}"
+            _unpack(download(f"s{talker}.zip", cache_dir / "grid", GRID_URL, progress), folder)
+            for video in folder.iterdir():
+                _link(video, out_dir / "videos" / folder.name / video.name)
+        videos, skipped = scan(out_dir / "videos", workers, scheduler, progress, "grid")
+        corpus = Corpus(videos.assign(path="videos/" + videos["path"]), skipped, _no_truth())
+    else:
+        folder = root / settings.path
+        if settings.source == "layout":
+            videos, skipped = scan_layout(folder, workers, scheduler, progress)
+        else:
+            videos, skipped = scan(folder, workers, scheduler, progress, settings.dataset)
+        located = {
+            column: [name and (Path(settings.path) / name).as_posix() for name in videos[column]]
+            for column in ("path", "sound")
+        }
+        corpus = Corpus(videos.assign(**located), skipped, _no_truth())
+    if corpus.videos.empty:
+        cause = f"no usable video among {len(corpus.skipped)} files"
+        if len(corpus.skipped):
+            cause += f", e.g. {corpus.skipped.file[0]}: {corpus.skipped.reason[0]}"
+        raise InputError(f"corpus.path: {settings.path}", cause, "put videos with sound there")
+    _write(corpus.videos, out_dir / "videos.csv")
+    _write(corpus.skipped, out_dir / "skipped.csv")
+    if len(corpus.truth):
+        _write(corpus.truth, out_dir / "truth.csv")
+    return corpus
+
+
+def scan(
+    folder: Path, workers: int = 0, scheduler: str = "", progress: bool = True, dataset: Dataset = "none"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Sort all files below a folder into usable videos and the rest.
+
+    Args:
+        folder: links in it are followed; hidden folders and README.md are no part of it.
+        workers, scheduler, progress: as for `fanout.run`.
+        dataset: whose rules the folder follows; a video that does not is skipped.
+
+    Returns:
+        The table of `make` for each video with pictures and sound, and file, reason of all else: both sorted by path,
+        which is relative to `folder`. A second copy of a video is skipped: it would be in two splits.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(folder, "no such folder", "correct the path in params.yaml")
+    candidates, skipped = [], []
+    for path in _walk(folder):
+        name = path.relative_to(folder).as_posix()
+        if path.name.startswith("."):
+            skipped.append((name, "hidden file"))
+        elif path.suffix.lower() not in SUFFIXES:
+            if path.name != "README.md":
+                skipped.append((name, f"not a video by its name ({path.suffix or 'no suffix'})"))
+        elif (talker := datasets.talker(dataset, name)) is None:
+            example = datasets.CONVENTIONS[dataset].example
+            skipped.append((name, f"not where {dataset} has its videos, e.g. {example}"))
+        else:
+            sound = datasets.sound(dataset, name)
+            sound = sound if sound and (folder / sound).is_file() else ""
+            candidates.append(_Candidate(folder, name, sound, talker))
+    taken = {candidate.sound for candidate in candidates}
+    skipped = [(name, reason) for name, reason in skipped if name not in taken]
+    usable, unusable = _examined(_hash_of_video, candidates, workers, scheduler, progress)
+    return _table(usable), pd.DataFrame(sorted(skipped + unusable), columns=SKIPPED_COLUMNS)
+
+
+def scan_layout(
+    tree: Path, workers: int = 0, scheduler: str = "", progress: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The clips of a data set in the seed's layout, as `scan` gives videos; each keeps the split that it lies in.
+
+    Raises:
+        InputError: it has not the three folders of the layout.
+    """
+    found, skipped = layout.find(tree)
+    candidates = [_Candidate(tree, row.path, split=row.split) for row in found.itertuples()]
+    usable, unusable = _examined(_hash_of_clip, candidates, workers, scheduler, progress)
+    rest = pd.concat([skipped, pd.DataFrame(unusable, columns=SKIPPED_COLUMNS)])
+    return _table(usable), rest.sort_values("file", ignore_index=True)
+
+
+class _Candidate(NamedTuple):
+    """A video, or a ready-made clip, by its name below a folder."""
+
+    folder: Path
+    name: str
+    sound: str = ""
+    speaker: str = ""
+    split: str = ""
+
+
+def _examined(
+    hash_of: Callable[[_Candidate], str], candidates: Sequence[_Candidate], workers: int, scheduler: str, progress: bool
+) -> tuple[dict[_Candidate, str], list[tuple[str, str]]]:
+    """The candidates that can be used, by name, with their hashes; name and reason of the others."""
+    found, skipped = {}, []
+    for candidate, result in fanout.run(
+        hash_of, candidates, workers=workers, scheduler=scheduler, progress=progress, describe="videos"
+    ):
+        if isinstance(result, Exception):
+            skipped.append((candidate.name, fanout.reason(result)))
+        else:
+            found[candidate] = result
+    usable: dict[_Candidate, str] = {}
+    first: dict[str, str] = {}
+    for candidate in sorted(found):
+        if first.setdefault(found[candidate], candidate.name) == candidate.name:
+            usable[candidate] = found[candidate]
+        else:
+            skipped.append((candidate.name, f"same content as {first[found[candidate]]}"))
+    return usable, skipped
+
+
+def _table(usable: dict[_Candidate, str]) -> pd.DataFrame:
+    identifiers = _identifiers([candidate.name for candidate in usable])
+    rows = [
+        (video_id, candidate.name, candidate.speaker, content, candidate.split, candidate.sound)
+        for video_id, (candidate, content) in zip(identifiers, usable.items(), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=VIDEO_COLUMNS)
+
+
+def load(raw: Path, root: Path) -> tuple[pd.DataFrame, Path]:
+    """The videos of a corpus, as `make` wrote them.
+
+    Args:
+        raw: its `out_dir`.
+        root: its `root`.
+
+    Returns:
+        The table of `make`; and what its paths start from: `raw` where the videos are inside it, else `root`.
+        They are not joined, so that what is made of them does not name this machine.
+
+    Raises:
+        InputError: there is no corpus.
+    """
+    table = raw / "videos.csv"
+    if not table.exists():
+        raise InputError(table, "missing", "run the corpus stage first: dvc repro corpus")
+    videos = pd.read_csv(table, dtype=str, keep_default_na=False)
+    return videos, raw if (raw / "videos").is_dir() else root
+
+
+def download(name: str, folder: Path, base_url: str, progress: bool = True) -> Path:
+    """Fetch a file once, and resume where an earlier attempt broke off, in this run or another.
+
+    The SHA-256 of the first complete download is recorded in `folder`/registry.txt; a later download of the same
+    file must have it, too.
+
+    Args:
+        name: file name below `base_url`.
+        folder: where it is kept.
+        base_url: ends with a slash.
+        progress: show a bar.
+
+    Raises:
+        InputError: the server cannot be reached, has no such file, or sent another file than the first time.
+    """
+    import pooch
+    import requests
+
+    folder.mkdir(parents=True, exist_ok=True)
+    registry = folder / "registry.txt"
+    known = dict(line.split() for line in registry.read_text().splitlines()) if registry.exists() else {}
+    source = pooch.create(folder, base_url, registry={name: known.get(name)}, retry_if_failed=ATTEMPTS)
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        path = Path(source.fetch(name, downloader=_Resuming(folder / f"{name}.partial", progress)))
+    except requests.RequestException as error:
+        cause = f"cannot be downloaded ({' '.join(str(error).split())[:200]})"
+        raise InputError(base_url + name, cause, "try again: it goes on where it stopped") from None
+    except ValueError:
+        cause = f"is not the file whose checksum stands in {registry}"
+        raise InputError(base_url + name, cause, "delete its line there if the change is known to be right") from None
+    if name not in known:
+        known[name] = sha256(path)
+        with write_aside(registry) as aside:
+            aside.write_text("".join(f"{each} {known[each]}\n" for each in sorted(known)))
+    return path
+
+
+class _Resuming:
+    """A downloader for pooch that asks only for the bytes which are still missing."""
+
+    def __init__(self, partial: Path, progress: bool) -> None:
+        self.partial, self.progress = partial, progress
+
+    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
+        import requests
+        from tqdm import tqdm
+
+        have = self.partial.stat().st_size if self.partial.exists() else 0
+        with requests.get(
+            url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=_TIMEOUT
+        ) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                # All bytes are here already, or the file on the server has become shorter; the checksum or the
+                # archive's own tells which, and what is wrong must not be resumed again.
+                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+                if total != str(have):
+                    remove(self.partial)
+                    raise requests.ConnectionError(f"{url} has changed; starting over")
+            else:
+                answer.raise_for_status()
+                if answer.status_code != requests.codes.partial_content:
+                    have = 0  # this server does not resume
+                missing = int(answer.headers.get("Content-Length", 0))
+                with (
+                    self.partial.open("ab" if have else "wb") as file,
+                    tqdm(
+                        desc=url.rpartition("/")[2],
+                        total=have + missing or None,
+                        initial=have,
+                        unit="B",
+                        unit_scale=True,
+                        disable=not self.progress,
+                    ) as bar,
+                ):
+                    for block in answer.iter_content(_BLOCK):
+                        file.write(block)
+                        bar.update(len(block))
+        self.partial.replace(output_file)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """The videos of an archive, flat in `folder`; nothing happens where the folder exists."""
+    if folder.exists():
+        return
+    try:
+        with zipfile.ZipFile(archive) as packed, write_aside(folder) as aside:
+            aside.mkdir()
+            for member in packed.infolist():
+                # Only the name counts: an archive must not choose where its files go.
+                name = Path(member.filename).name
+                if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                    with packed.open(member) as source, (aside / name).open("wb") as target:
+                        shutil.copyfileobj(source, target)
+    except zipfile.BadZipFile as error:
+        raise InputError(archive, f"damaged archive ({error})", "delete it and its line in registry.txt") from None
+
+
+def _hash_of_video(candidate: _Candidate) -> str:
+    """The SHA-256 of a video that has pictures and sound, together with that of its sound file.
+
+    Raises:
+        InputError: it has not, or cannot be opened.
+    """
+    path = candidate.folder / candidate.name
+    info = media.probe(path)
+    if not info.video_codec:
+        raise InputError(path, "no video stream")
+    if not info.audio and not candidate.sound:
+        raise InputError(path, "no sound track")
+    return sha256(path, *([candidate.folder / candidate.sound] if candidate.sound else []))
+
+
+def _hash_of_clip(candidate: _Candidate) -> str:
+    return layout.digest(candidate.folder / candidate.name)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder in a fixed order; links are followed, each folder is visited once."""
+    seen = set()
+    for parent, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent) / name for name in sorted(names))
+
+
+def _identifiers(names: Sequence[str]) -> list[str]:
+    """File-system-safe identifiers out of relative paths, unique even where case does not count."""
+    taken: set[str] = set()
+    identifiers = []
+    for name in names:
+        plain = re.sub(r"[^A-Za-z0-9]+", "_", str(Path(name).with_suffix(""))).strip("_")[-80:] or "video"
+        unique, count = plain, 1
+        while unique.lower() in taken:
+            count += 1
+            unique = f"{plain}-{count}"
+        taken.add(unique.lower())
+        identifiers.append(unique)
+    return identifiers
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name without a second copy, where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove(target)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _no_truth() -> pd.DataFrame:
+    return pd.DataFrame(columns=["video_id", "kind", "offset_frames", "speaker"])
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    with write_aside(path) as aside:
+        table.to_csv(aside, index=False)

@@ -1,0 +1,1 @@
+"""Notebooks, DVC stages, MLflow."""

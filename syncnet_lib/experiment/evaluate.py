@@ -1,0 +1,302 @@
+"""A model against clips whose true offset is known, beside what needs no learning and what must fail."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from syncnet_lib.dataset import extract as clips
+from syncnet_lib.dataset import sources as corpus
+from syncnet_lib.errors import InputError
+from syncnet_lib.media import features as audio
+from syncnet_lib.model import scoring
+from syncnet_lib.model.embed import embed_clip
+from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.settings import Settings
+
+
+class EvaluateSettings(Settings):
+    """What the evaluation searches, and which further videos it measures."""
+
+    vshift: int = Field(scoring.VSHIFT, ge=1)
+    extra_path: str = "data/extra"
+
+
+@dataclass
+class Embedded:
+    """A clip on both sides of a model.
+
+    Attributes:
+        clip_id: its name.
+        lips, sound: (N, D) float32 embeddings, a row a window.
+        truth: the true offset in frames.
+    """
+
+    clip_id: str
+    lips: np.ndarray
+    sound: np.ndarray
+    truth: int = 0
+
+
+def embed(model: SyncNet, folder: Path, truths: Mapping[str, int]) -> list[Embedded]:
+    """Embed clips on disk.
+
+    Args:
+        model: in evaluation mode.
+        folder: the folder of clips.
+        truths: the true offset by clip_id; these clips are read.
+    """
+    embedded = []
+    for clip_id, truth in truths.items():
+        clip = clips.load(folder / clip_id)
+        v, a = embed_clip(model, clip.mouth, clip.mfcc)
+        embedded.append(Embedded(clip_id, v, a, truth))
+    return embedded
+
+
+def verdicts(embedded: Iterable[Embedded], distances: Iterable[np.ndarray]) -> pd.DataFrame:
+    """Offset and confidence of each clip.
+
+    Args:
+        embedded: the clips.
+        distances: of each, (N, 2 vshift + 1) float32, from `scoring.shift_distances`.
+
+    Returns:
+        A row a clip: `clip_id`, `windows`, `truth`, `offset` (frames), `right` (within a frame), `confidence`,
+        `min_distance`, `means` ((2 vshift + 1,) float32).
+    """
+    rows = []
+    for clip, over_shifts in zip(embedded, distances, strict=True):
+        means = scoring.mean_distances(over_shifts)
+        found = scoring.offset(means)
+        rows.append(
+            {
+                "clip_id": clip.clip_id,
+                "windows": len(clip.lips),
+                "truth": clip.truth,
+                "offset": found,
+                "right": abs(found - clip.truth) <= scoring.TOLERANCE,
+                "confidence": scoring.confidence(means),
+                "min_distance": float(np.nanmin(means)),
+                "means": means,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def measure(embedded: Sequence[Embedded], vshift: int) -> tuple[dict[str, Any], pd.DataFrame]:
+    """`scoring.summarise` of embedded clips with the control by swapped sound, and the verdict on each clip.
+
+    Returns:
+        The figures, and the table of `verdicts`. Among the figures `swapped`: what the lips of each clip find in the
+        next clip's sound. `clip_accuracy` there is what common timing alone gives; `confidence_auc` tells how well
+        confidence separates genuine from swapped.
+    """
+    distances = _distances(embedded, vshift)
+    genuine = verdicts(embedded, distances)
+    figures = scoring.summarise(distances, [clip.truth for clip in embedded])
+    others = [*embedded[1:], embedded[0]]
+    swapped = []
+    for clip, other in zip(embedded, others, strict=True):
+        length = min(len(clip.lips), len(other.sound))
+        swapped.append(Embedded(clip.clip_id, clip.lips[:length], other.sound[:length], other.truth))
+    if len(embedded) > 1:
+        false = verdicts(swapped, _distances(swapped, vshift))
+        figures["swapped"] = {
+            "clip_accuracy": float(false.right.mean()),
+            "confidence_auc": scoring.roc_auc(-genuine.confidence.to_numpy(), -false.confidence.to_numpy()),
+        }
+    return figures, genuine
+
+
+def _distances(embedded: Iterable[Embedded], vshift: int) -> list[np.ndarray]:
+    return [scoring.shift_distances(clip.lips, clip.sound, vshift) for clip in embedded]
+
+
+@dataclass
+class Results:
+    """What `compare` found.
+
+    Attributes:
+        metrics: model name to the figures of `measure`; "aperture" has `clip_accuracy` and `clips` only,
+            and is absent where no clip's lips are known.
+        verdicts: model name to the table of `verdicts`.
+    """
+
+    metrics: dict[str, dict[str, Any]]
+    verdicts: dict[str, pd.DataFrame]
+
+
+def compare(models: Mapping[str, SyncNet], folder: Path, table: pd.DataFrame, settings: EvaluateSettings) -> Results:
+    """Measure models, and the baseline without learning, on the same clips.
+
+    Args:
+        models: by name.
+        folder: the folder of clips.
+        table: a row a clip: `clip_id`, `offset` (the true one, in frames; nan where there is none: left out).
+        settings: what to search.
+
+    Raises:
+        InputError: no clip has a true offset.
+    """
+    known = table.dropna(subset="offset")
+    if known.empty:
+        raise InputError(folder, "no clip has a known offset", "give videos that are in sync")
+    truths = {row.clip_id: int(row.offset) for row in known.itertuples()}
+    results = Results({}, {})
+    for name, model in models.items():
+        embedded = embed(model, folder, truths)
+        results.metrics[name], results.verdicts[name] = measure(embedded, settings.vshift)
+    aperture = aperture_verdicts(folder, truths, settings.vshift)
+    if len(aperture):
+        results.verdicts["aperture"] = aperture
+        results.metrics["aperture"] = {"clip_accuracy": float(aperture.right.mean()), "clips": len(aperture)}
+    return results
+
+
+def held_out(data: Path) -> pd.DataFrame:
+    """The clips of the test split with their true offsets.
+
+    Args:
+        data: the working folder. `raw/truth.csv` is read where the corpus is synthetic; other videos count as in sync.
+
+    Returns:
+        A row a clip: `clip_id`, `video_id`, `kind` (clean, shifted, dubbed), `offset` (frames; nan where dubbed).
+    """
+    index = pd.read_parquet(data / "pairs" / "test" / "index.parquet")
+    table = index[["clip_id", "video_id"]].join(_truth(data).set_index("video_id"), on="video_id")
+    unknown = table.kind.isna()
+    return table.assign(kind=table.kind.mask(unknown, "clean"), offset=table.offset.astype(float).mask(unknown, 0.0))
+
+
+def rejected_by_truth(data: Path) -> pd.DataFrame:
+    """What the filter threw out of the training split, by what the clips really are.
+
+    Returns:
+        By kind (clean, dubbed, shifted): `clips`, `positives`, `rejected`, `rejected_share`.
+    """
+    verdict = pd.read_parquet(data / "filter" / "verdict.parquet")
+    index = pd.read_parquet(data / "pairs" / "train" / "index.parquet").set_index("clip_id")
+    kind = _truth(data).set_index("video_id").kind
+    verdict["kind"] = verdict.clip_id.map(index.video_id).map(kind).fillna("clean")
+    table = verdict.groupby("kind").agg(
+        clips=("clip_id", "nunique"), positives=("kept", "size"), kept=("kept", "sum")
+    )  # fmt: skip
+    table["rejected"] = table.positives - table.pop("kept")
+    table["rejected_share"] = (table.rejected / table.positives).round(4)
+    return table
+
+
+def _truth(data: Path) -> pd.DataFrame:
+    """`video_id`, `kind` and `offset` of the synthetic corpus; no rows for real videos."""
+    path = data / "raw" / "truth.csv"
+    if not path.is_file():
+        return pd.DataFrame({"video_id": [], "kind": [], "offset": []})
+    table = pd.read_csv(path)[["video_id", "kind", "offset_frames"]].rename(columns={"offset_frames": "offset"})
+    table["offset"] = table.offset.astype(float).where(table.kind != "dubbed")
+    return table
+
+
+@dataclass
+class Extra:
+    """Further videos, measured.
+
+    Attributes:
+        results: of `compare`; None where the folder has no video.
+        table: a row a clip: offset and confidence by model.
+        skipped: `file`, `reason`.
+    """
+
+    results: Results | None
+    table: pd.DataFrame
+    skipped: pd.DataFrame
+
+
+def extra(models: Mapping[str, SyncNet], data: Path, root: Path, settings: EvaluateSettings, workers: int) -> Extra:
+    """Extract and measure the videos of a folder as ones in sync.
+
+    Args:
+        models: by name.
+        data: the working folder; clips go to `cache/extra`.
+        root: what a relative `settings.extra_path` starts from.
+        settings: the folder, where an absence of videos is no error, and what to search.
+        workers: as in `fanout.run`.
+
+    Raises:
+        InputError: no such folder.
+    """
+    videos, skipped = corpus.scan(root / settings.extra_path, workers)
+    if videos.empty:
+        return Extra(None, pd.DataFrame(), skipped)
+    # Cut as the clips that the models learned from.
+    learned = next((data / "clips").glob("*/clip.json"))
+    settings_of = json.loads(learned.read_text(encoding="utf-8"))["settings"]
+    cut = clips.ExtractSettings.parse(settings_of, str(learned))
+    out, cache = data / "cache" / "extra", data / "cache" / "clips"
+    manifest, refused = clips.extract(videos, root / settings.extra_path, out, cache, cut, workers)
+    results = compare(models, out, manifest[["clip_id"]].assign(offset=0.0), settings)
+    columns = [
+        results.verdicts[name].set_index("clip_id")[["offset", "confidence"]].add_prefix(f"{name} ") for name in models
+    ]
+    return Extra(results, pd.concat(columns, axis=1).round(3), pd.concat([skipped, refused], ignore_index=True))
+
+
+def example(results: Results, model: str) -> tuple[dict[str, np.ndarray], str]:
+    """The clip of median confidence, as curves.
+
+    Returns:
+        Model name to (2 vshift + 1,) mean distances, and a title that says what they show.
+    """
+    table = results.verdicts[model].sort_values("confidence").reset_index(drop=True)
+    row = table.iloc[len(table) // 2]
+    curves = {
+        name: verdict.set_index("clip_id").means[row.clip_id]
+        for name, verdict in results.verdicts.items()
+        if "means" in verdict
+    }
+    return curves, f"{row.clip_id}: true offset {row.truth}, the {model} model finds {row.offset}"
+
+
+def metrics(results: Results, rejected: pd.DataFrame, further: Extra) -> dict[str, Any]:
+    """All figures as plain values for JSON: a key a model, `aperture`, `filter`, and `extra` where there is one."""
+    content: dict[str, Any] = {**results.metrics, "filter": rejected.to_dict("index")}
+    if further.results:
+        content["extra"] = further.results.metrics
+    return content
+
+
+def aperture_verdicts(folder: Path, truths: Mapping[str, int], vshift: int) -> pd.DataFrame:
+    """The baseline without learning: the shift at which the opening of the lips follows the loudness best.
+
+    Args:
+        folder: the folder of clips.
+        truths: the true offset by clip_id.
+        vshift: frames searched to each side.
+
+    Returns:
+        A row a clip whose lips are known: `clip_id`, `truth`, `offset`, `right`.
+    """
+    rows = []
+    for clip_id, truth in truths.items():
+        clip = clips.load(folder / clip_id)
+        if np.isnan(clip.lips).any():
+            continue  # imported mouth crops: no face mesh has measured them
+        found = _best_lag(clip.lips, audio.loudness(clip.samples), vshift)
+        rows.append((clip_id, truth, found, abs(found - truth) <= scoring.TOLERANCE))
+    return pd.DataFrame(rows, columns=["clip_id", "truth", "offset", "right"])
+
+
+def _best_lag(lips: np.ndarray, level: np.ndarray, vshift: int) -> int:
+    """The offset at which the correlation of two tracks is highest over the frames they then share."""
+    scores = {}
+    for lag in range(-vshift, vshift + 1):  # lag > 0: the sound runs ahead by that many frames
+        seen = lips[max(0, lag) : len(lips) + min(0, lag)]
+        heard = level[max(0, -lag) : len(level) - max(0, lag)]
+        if len(seen) > 2 and seen.std() > 0 and heard.std() > 0:
+            scores[lag] = float(np.corrcoef(seen, heard)[0, 1])
+    return max(scores, key=lambda lag: scores[lag]) if scores else 0

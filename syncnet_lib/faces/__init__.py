@@ -1,0 +1,1 @@
+"""Pictures to shots, face tracks and crops."""

@@ -1,0 +1,372 @@
+"""Faces followed through a video in one pass: tracks, and their smoothed crops as soon as these can be known.
+
+The pictures are seen once. The last few (`FaceTracker.memory`) are kept, because the place of a crop is smoothed over
+its neighbours and because a gap without a face is bridged only when the face is found again; so memory does not grow
+with the length of a video or of a track.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from syncnet_lib.faces import detect as faces
+from syncnet_lib.faces.detect import Face, Region
+from syncnet_lib.faces.shots import Cut
+from syncnet_lib.media.decode import Picture
+from syncnet_lib.settings import Settings
+
+MOUTH_MEDIAN, MOUTH_SIGMA = 7, 2.0
+"""Smoothing of the mouth crop in frames: outliers of the mesh go by the median, its tremor by the Gaussian."""
+FACE_MEDIAN = 13
+"""Smoothing of the face crop in frames (reference: run_pipeline.py)."""
+GAUSS_RADIUS = round(3 * MOUTH_SIGMA)
+REACH = max(MOUTH_MEDIAN // 2 + GAUSS_RADIUS, FACE_MEDIAN // 2)
+"""Frames on either side that the place of a crop depends on."""
+BATCH = 16
+"""Frames whose crops are made at a time."""
+SAME_FACE = 0.3
+"""Overlap (IoU) from which a detector's box and a mesh's box are taken for one face; the two outline it differently."""
+
+
+SAME_PERSON = 0.85
+"""Correlation of two looks at the upper face: one talker has 0.94 or more, 0.8 in the fastest motion; two talkers have
+0.42 on average and 0.77 at most (measured 3 frames apart)."""
+TILES = 6
+"""Parts of a picture without a face that one search looks at for small ones."""
+
+
+class TrackSettings(Settings):
+    """How faces are found and followed; names of the reference where it has them (run_pipeline.py)."""
+
+    min_track: int = Field(15, ge=5)
+    """Shortest face track that is kept, frames of 40 ms; the reference's 100 would drop every clip of GRID."""
+    num_failed_det: int = Field(25, ge=0)
+    """Longest gap without a face that is bridged, frames."""
+    min_face_size: int = Field(40, ge=1)
+    """Smallest face that is kept, pixels (mean of width and height over the track)."""
+    track_iou: float = Field(0.5, gt=0, lt=1)
+    """Overlap of a face with itself after a gap, 0-1."""
+    crop_scale: float = Field(0.40, ge=0)
+    """Margin of the face crop, as a share of the face."""
+    shot_threshold: float = Field(27.0, gt=0)
+    """Mean change of colour that is a cut, 0-255 (scenedetect's content detector)."""
+    detect_every: int = Field(12, ge=1)
+    """Frames between two searches of the whole picture for new faces."""
+    mesh_every: int = Field(3, ge=1)
+    """Frames between two fits of the face mesh; what lies between is interpolated."""
+
+
+@dataclass
+class Track:
+    """One face without interruption by a cut.
+
+    Attributes:
+        shot: number of its shot, from 0.
+        number: of the track within the video, from 0.
+        seen: frame -> face, where it was found.
+        missing: whether the last look failed.
+        refused: why it is not used, "" if it is.
+        emitted: crops made so far.
+        sharpness: sum over the crops of the variance of their Laplacian.
+    """
+
+    shot: int
+    number: int
+    first: int
+    last: int
+    face: Face
+    missing: bool = False
+    refused: str = ""
+    emitted: int = 0
+    sharpness: float = 0.0
+    size: float = 0.0
+    looks: int = 0
+    faceless: int = 0
+    rows: deque[tuple[int, np.ndarray]] = field(default_factory=deque)
+
+    @property
+    def frames(self) -> int:
+        """Length in frames."""
+        return self.last - self.first + 1
+
+    @property
+    def face_size(self) -> float:
+        """Mean of width and height over the track, pixels."""
+        return self.size / self.looks
+
+    def add(self, frame: int, face: Face, step: int) -> None:
+        """Put in where the face is in a frame; `step` is the distance of two looks, a longer one was a gap."""
+        row = _row(face)
+        if self.rows:
+            if frame - self.last > step:
+                self.faceless += frame - self.last - 1
+            turn = 2 * np.pi
+            row[3] += turn * round((self.rows[-1][1][3] - row[3]) / turn)
+        self.rows.append((frame, row))
+        self.last, self.face, self.missing = frame, face, False
+        self.size += face.box.size
+        self.looks += 1
+
+    def add_before(self, frame: int, face: Face) -> None:
+        """Put in where the face was in a frame before the first; only while no crop has been made."""
+        row = _row(face)
+        turn = 2 * np.pi
+        row[3] += turn * round((self.rows[0][1][3] - row[3]) / turn)
+        self.rows.appendleft((frame, row))
+        self.first = frame
+        self.size += face.box.size
+        self.looks += 1
+
+    def between(self, start: int, stop: int) -> np.ndarray:
+        """(stop - start, 8) places in the frames from start to stop, interpolated; the ends of the track are held."""
+        known = [frame for frame, _ in self.rows]
+        values = np.array([row for _, row in self.rows])
+        wanted = np.clip(np.arange(start, stop), self.first, self.last)
+        return np.column_stack([np.interp(wanted, known, column) for column in values.T])
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops of consecutive frames of a track.
+
+    Attributes:
+        track: whose they are.
+        mouth: (n, 120, 120) uint8 gray.
+        face: (n, 224, 224, 3) uint8 RGB, or (0, ...) when not asked for.
+        lips: (n,) float32 aperture over face height.
+        boxes: (n, 3) float32 centre x, y and half the longer side of the face, pixels of the picture.
+    """
+
+    track: Track
+    mouth: np.ndarray
+    face: np.ndarray
+    lips: np.ndarray
+    boxes: np.ndarray
+
+
+class FaceTracker:
+    """Follow all faces of a video that is shown picture by picture.
+
+    Args:
+        settings: how.
+        mouth: make mouth crops.
+        face: make face crops.
+    """
+
+    def __init__(self, settings: TrackSettings, mouth: bool = True, face: bool = False) -> None:
+        self.settings, self._mouth, self._face = settings, mouth, face
+        self.memory = max(settings.num_failed_det, settings.detect_every) + 2 * REACH + BATCH + 2 * settings.mesh_every
+        self._pictures: deque[Picture] = deque(maxlen=self.memory)
+        self._now = -1
+        self._shot, self._shot_start = 0, 0
+        self._open: list[Track] = []
+        self._count = 0
+        self._tile = 0
+
+    def show(self, picture: Picture, cut: Cut) -> Iterator[Crops | Track]:
+        """Take the next picture.
+
+        Args:
+            picture: of the 25 fps grid.
+            cut: whether a shot begins with it.
+
+        Yields:
+            Crops that are ready, and each track, once, when it is over; one that is refused says why.
+        """
+        if self._now >= 0 and (cut is Cut.YES or (cut is Cut.MAYBE and self._others(picture))):
+            yield from self.finish()
+            self._shot += 1
+            self._shot_start = self._now + 1
+            self._tile = 0
+        self._now += 1
+        self._pictures.append(picture)
+        if (self._now - self._shot_start) % self.settings.mesh_every == 0:
+            for track in self._open:
+                if not track.missing:
+                    self._look(track, picture)
+        for region in self._regions(picture):
+            self._search(picture, region)
+        for track in list(self._open):
+            if self._now - track.last > self.settings.num_failed_det:
+                yield from self._close(track)
+            elif track.last - REACH - (track.first + track.emitted) >= BATCH:
+                yield self._crops(track, track.last - REACH)
+
+    def finish(self) -> Iterator[Crops | Track]:
+        """End the shot: give out what is left of every track."""
+        for track in list(self._open):
+            if not track.missing and track.last < self._now:
+                self._look(track, self._pictures[-1])
+            yield from self._close(track)
+
+    def _regions(self, picture: Picture) -> Iterator[Region]:
+        """Where to search for faces in this picture: where one was lost, and from time to time everywhere."""
+        width, height = picture.size
+        for track in list(self._open):
+            if track.missing:
+                yield faces.around(track.face.box, width, height)
+        turn, rest = divmod(self._now - self._shot_start, self.settings.detect_every)
+        if rest:
+            return
+        yield faces.whole(width, height)
+        # Small faces take many looks: all at once where a shot begins without a large face, in turn later on.
+        tiles = faces.tiles(width, height, self.settings.min_face_size)
+        if not tiles:
+            return
+        if turn == 0:
+            count = len(tiles)
+        elif not self._open:
+            count = min(TILES, len(tiles))
+        else:
+            count = turn % 2
+        for tile in itertools.islice(itertools.cycle(tiles), self._tile, self._tile + count):
+            if turn == 0 and self._open:
+                break
+            yield tile
+            self._tile = (self._tile + 1) % len(tiles)
+
+    def _others(self, picture: Picture) -> bool:
+        """Whether other people are in this picture than in those before."""
+        for track in self._open:
+            face = None if track.missing else faces.mesh(picture, track.face.roi)
+            before = self._pictures[track.last - self._now - 1]
+            if face is None or faces.likeness(before, track.face, picture, face) < SAME_PERSON:
+                return True
+        return False
+
+    def _look(self, track: Track, picture: Picture) -> None:
+        face = faces.mesh(picture, track.face.roi)
+        track.missing = (
+            face is None
+            or face.box.iou(track.face.box) < self.settings.track_iou
+            or any(self._same(face, other) for other in self._open if other.number < track.number)
+        )
+        if face is not None and not track.missing:
+            track.add(self._now, face, self.settings.mesh_every)
+
+    def _search(self, picture: Picture, region: Region) -> None:
+        for box, roi in faces.detect(picture, region):
+            if any(not track.missing and track.face.box.iou(box) >= SAME_FACE for track in self._open):
+                continue
+            face = faces.mesh(picture, roi)
+            if face is None or face.box.size < self.settings.min_face_size:
+                continue
+            if any(self._same(face, track) for track in self._open):
+                continue
+            lost = [track for track in self._open if track.missing]
+            best = max(lost, key=lambda track: face.box.iou(track.face.box), default=None)
+            if best is not None and face.box.iou(best.face.box) >= self.settings.track_iou:
+                best.add(self._now, face, self.settings.mesh_every)
+            else:
+                track = Track(self._shot, self._count, self._now, self._now, face)
+                track.add(self._now, face, self.settings.mesh_every)
+                self._trace_back(track)
+                self._open.append(track)
+                self._count += 1
+
+    def _trace_back(self, track: Track) -> None:
+        """Follow a new face back to where it came in, or to the last search, which did not see it."""
+        face = track.face
+        step = self.settings.mesh_every
+        for back in range(step, min(self.settings.detect_every, self._now - self._shot_start + 1), step):
+            before = faces.mesh(self._pictures[-1 - back], face.roi)
+            if before is None or before.box.iou(face.box) < self.settings.track_iou:
+                return
+            track.add_before(self._now - back, before)
+            face = before
+
+    @staticmethod
+    def _same(face: Face, track: Track) -> bool:
+        """Whether a face is the one that another track follows at this moment."""
+        return not track.missing and face.box.iou(track.face.box) >= SAME_FACE
+
+    def _close(self, track: Track) -> Iterator[Crops | Track]:
+        self._open.remove(track)
+        if track.frames < self.settings.min_track:
+            track.refused = f"face track of {track.frames} frames is shorter than min_track ({self.settings.min_track})"
+        elif track.face_size < self.settings.min_face_size:
+            track.refused = (
+                f"face of {track.face_size:.0f} pixels is below min_face_size ({self.settings.min_face_size})"
+            )
+        else:
+            while track.emitted < track.frames:
+                yield self._crops(track, min(track.last + 1, track.first + track.emitted + BATCH))
+        yield track
+
+    def _crops(self, track: Track, stop: int) -> Crops:
+        start = track.first + track.emitted
+        places = track.between(start - REACH, stop + REACH)
+        mouths = _gauss(_median(places[:, :4], MOUTH_MEDIAN))
+        boxes = _median(places[:, 4:7], FACE_MEDIAN)
+        trim = (len(mouths) - (stop - start)) // 2
+        mouths = mouths[trim : trim + stop - start]
+        trim = (len(boxes) - (stop - start)) // 2
+        boxes = boxes[trim : trim + stop - start]
+        lips = places[REACH : REACH + stop - start, 7].astype(np.float32)
+        shown = [self._pictures[number - self._now - 1] for number in range(start, stop)]
+        mouth = np.zeros((0, faces.MOUTH_SIZE, faces.MOUTH_SIZE), np.uint8)
+        face = np.zeros((0, faces.FACE_SIZE, faces.FACE_SIZE, 3), np.uint8)
+        if self._mouth:
+            mouth = np.stack([mouth_crop(*pair) for pair in zip(shown, mouths, strict=True)])
+            track.sharpness += sum(sharpness(crop) for crop in mouth)
+        if self._face:
+            scale = self.settings.crop_scale
+            face = np.stack([face_crop(*pair, scale) for pair in zip(shown, boxes, strict=True)])
+        track.emitted += stop - start
+        while len(track.rows) > 1 and track.rows[1][0] <= stop - REACH - 1:
+            track.rows.popleft()  # no later crop depends on it
+        return Crops(track, mouth, face, lips, boxes.astype(np.float32))
+
+
+def mouth_crop(picture: Picture, place: np.ndarray) -> np.ndarray:
+    """(120, 120) uint8 gray mouth.
+
+    Args:
+        picture: the whole picture.
+        place: centre x, y, side in pixels, roll in radians.
+    """
+    x, y, side, roll = place
+    return faces.gray_crop(picture, faces.square(x, y, side, roll, faces.MOUTH_SIZE), faces.MOUTH_SIZE)
+
+
+def face_crop(picture: Picture, place: np.ndarray, crop_scale: float) -> np.ndarray:
+    """(224, 224, 3) uint8 RGB face by the reference's geometry (run_pipeline.py, crop_video).
+
+    Args:
+        picture: the whole picture.
+        place: centre x, y and half the longer side of the face's box, pixels.
+        crop_scale: margin; the square reaches (1 + crop_scale) half sides to the left and right, and is moved down by
+            crop_scale half sides.
+    """
+    x, y, half = place
+    to_crop = faces.square(x, y + half * crop_scale, 2 * half * (1 + crop_scale), 0.0, faces.FACE_SIZE)
+    return faces.sample(picture.rgb, to_crop, faces.FACE_SIZE, faces.PAD_VALUE)
+
+
+def sharpness(crop: np.ndarray) -> float:
+    """Variance of the Laplacian of a (h, w) uint8 crop: small where there are no edges."""
+    _, spread = cv2.meanStdDev(cv2.Laplacian(crop, cv2.CV_16S))
+    return float(spread[0, 0]) ** 2
+
+
+def _row(face: Face) -> np.ndarray:
+    """(8,) mouth x, y, side, roll; box x, y, half side; lip aperture."""
+    box = face.box
+    half = max(box.right - box.left, box.bottom - box.top) / 2
+    return np.array([*face.mouth, *box.centre, half, face.lips])
+
+
+def _median(values: np.ndarray, width: int) -> np.ndarray:
+    """(n - width + 1, c) running median of (n, c)."""
+    return np.median(np.lib.stride_tricks.sliding_window_view(values, width, axis=0), axis=-1)
+
+
+def _gauss(values: np.ndarray) -> np.ndarray:
+    """(n - 2 radius, c) running Gaussian mean of (n, c)."""
+    weights = np.exp(-0.5 * (np.arange(-GAUSS_RADIUS, GAUSS_RADIUS + 1) / MOUTH_SIGMA) ** 2)
+    return np.lib.stride_tricks.sliding_window_view(values, len(weights), axis=0) @ (weights / weights.sum())

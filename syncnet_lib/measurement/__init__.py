@@ -1,0 +1,1 @@
+"""A video to its verdict."""

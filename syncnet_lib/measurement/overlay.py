@@ -1,0 +1,133 @@
+"""A measured video with its faces boxed: who speaks, the offset, the confidence as it runs; the sound is copied."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.container import OutputContainer
+from av.stream import Stream
+from av.video.stream import VideoStream
+from tqdm import tqdm
+
+from syncnet_lib.measurement.analyse import Analysis
+from syncnet_lib.measurement.result import MEANING, Result, TrackResult
+from syncnet_lib.media import decode as media
+from syncnet_lib.media import remux
+from syncnet_lib.media.decode import FPS
+from syncnet_lib.media.features import WINDOW_FRAMES
+
+SURE, UNSURE, SILENT = (46, 160, 67), (214, 120, 20), (140, 140, 140)
+"""Colours of a face that speaks, with and without a sure verdict, and of one that does not; RGB."""
+CODEC, CRF = "libx264", 20
+"""Quality of the pictures, x264's scale; 18 counts as lossless to the eye."""
+LINE = 24
+"""A line of text to this many in the height of the picture."""
+
+
+def render(path: Path, out: Path, found: Analysis, result: Result, progress: bool = True) -> None:
+    """Write a video with boxes, numbers of tracks, offset and running confidence; its sound is copied.
+
+    Args:
+        path: the video.
+        out: a file that is not there yet; the container follows from its suffix.
+        found: of `infer.analyse`.
+        result: of `verdict.judge`.
+        progress: show a bar on stderr.
+
+    Raises:
+        InputError: `out` cannot be written, or its container cannot hold the sound.
+    """
+    with (
+        remux.new_media(out) as made,
+        remux.refused(out),
+        av.open(f"file:{made}", "w") as target,
+        media.opened(path) as source,
+    ):
+        sounds = list(source.streams.audio)
+        origin = media.first_picture(path) or Fraction(0)
+        first = remux.first_sound(path)
+        later = remux.room(first, -origin, Fraction(1, FPS))
+        video = target.add_stream(CODEC, rate=FPS, options=media.encoder_options(CODEC, CRF))
+        assert isinstance(video, VideoStream)
+        copies = {stream.index: remux.add_copy(target, stream) for stream in sounds}
+        waiting = remux.packets(source, sounds, path)
+        sound = next(waiting, None)
+        drawn = tqdm(_drawn(path, found, result), out.name, found.frames, unit="frame", disable=not progress)
+        for packet in _encoded(video, drawn):
+            remux.move(packet, later)
+            while sound is not None and (remux.moment(sound) or 0) - origin + later <= (remux.moment(packet) or 0):
+                sound = _passed(target, sound, copies, later - origin, waiting)
+            target.mux(packet)
+        while sound is not None:
+            sound = _passed(target, sound, copies, later - origin, waiting)
+
+
+def _passed(
+    target: OutputContainer,
+    sound: av.Packet,
+    copies: dict[int, Stream],
+    seconds: Fraction,
+    waiting: Iterator[av.Packet],
+) -> av.Packet | None:
+    """Copy a packet of sound; gives the next one."""
+    number = sound.stream.index
+    remux.move(sound, seconds)
+    sound.stream = copies[number]
+    target.mux(sound)
+    return next(waiting, None)
+
+
+def _encoded(video: VideoStream, frames: Iterable[np.ndarray]) -> Iterator[av.Packet]:
+    for number, pixels in enumerate(frames):
+        if number == 0:
+            video.height, video.width = pixels.shape[:2]
+            video.pix_fmt = "yuv420p"
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.pts, frame.time_base = number, Fraction(1, FPS)
+        yield from video.encode(frame)
+    yield from video.encode(None)
+
+
+def _drawn(path: Path, found: Analysis, result: Result) -> Iterator[np.ndarray]:
+    """The pictures with what was found, cut to even sides, which H.264 wants."""
+    tracks = list(zip(found.tracks, result.tracks, strict=True))
+    for number, picture in enumerate(media.pictures(path)):
+        pixels = picture.rgb
+        pixels = np.ascontiguousarray(pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2])
+        headline = f"{result.verdict} (confidence {result.confidence:.2g}, {MEANING[result.sureness].split(':')[0]})"
+        _text(pixels, headline, (0, pixels.shape[0]), SURE if result.sureness == "sure" else UNSURE)
+        for measured, verdict in tracks:
+            at = number - measured.first
+            if 0 <= at < len(measured.boxes):
+                _face(pixels, measured.boxes[at], verdict, at, result.sureness == "sure")
+        yield pixels
+
+
+def _face(pixels: np.ndarray, box: np.ndarray, verdict: TrackResult, at: int, sure: bool) -> None:
+    """Box and label of one face in one picture; `at` counts from the beginning of its track."""
+    x, y, half = (float(value) for value in box)
+    colour = SILENT if not verdict.speaking else SURE if sure else UNSURE
+    corners = (round(x - half), round(y - half)), (round(x + half), round(y + half))
+    cv2.rectangle(pixels, *corners, colour, max(1, pixels.shape[0] // 200))
+    # A window is shown at its middle.
+    values = verdict.frame_confidence
+    running = values[min(max(at - WINDOW_FRAMES // 2, 0), len(values) - 1)]
+    label = f"{verdict.track}: {verdict.offset_frames:+d} frames"
+    _text(pixels, label + ("" if running is None else f", {running:.2f}"), corners[0], colour)
+
+
+def _text(pixels: np.ndarray, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
+    """A line whose lower left corner is here, on a ground of its own, moved into the picture where need be."""
+    height, width = pixels.shape[:2]
+    size = max(8, height // LINE)
+    scale = cv2.getFontScaleFromHeight(cv2.FONT_HERSHEY_SIMPLEX, size * 2 // 3)
+    (wide, tall), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    scale *= min(1.0, width / max(wide, 1))
+    wide = min(wide, width)
+    left, bottom = min(max(corner[0], 0), width - wide), min(max(corner[1], tall + below), height)
+    cv2.rectangle(pixels, (left, bottom - tall - below), (left + wide, bottom), colour, cv2.FILLED)
+    white = (255, 255, 255)
+    cv2.putText(pixels, text, (left, bottom - below // 2), cv2.FONT_HERSHEY_SIMPLEX, scale, white, 1, cv2.LINE_AA)

@@ -1,0 +1,154 @@
+"""What a measurement of one video says: the object that Python returns, JSON prints and the schema describes."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from syncnet_lib.media.decode import FRAME_MS
+
+SCHEMA = Path(__file__).with_name("result.schema.json")
+"""The published JSON schema of `Result`."""
+DIGITS = 6
+"""Significant digits of a float32."""
+
+
+def _plain(value: Any) -> float | None:
+    """A number as JSON has it: six digits, and null for what is not a number."""
+    if value is None or math.isnan(value):
+        return None
+    return float(f"{float(value):.{DIGITS}g}")
+
+
+Number = Annotated[float, BeforeValidator(_plain)]
+Gap = Annotated[float | None, BeforeValidator(_plain)]
+Sureness = Literal["sure", "doubtful", "none"]
+
+MEANING: dict[Sureness, str] = {
+    "sure": "sure",
+    "doubtful": "doubtful: check by eye",
+    "none": "none: lips and sound do not seem to belong together",
+}
+"""Confidence in words: at or above the model's threshold, above half of it, below."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrackResult(_Record):
+    """One face without interruption by a cut."""
+
+    track: int = Field(description="number of the track within the video, from 0")
+    shot: int = Field(description="number of its shot, from 0")
+    start_s: Number = Field(description="its first picture, seconds after the first of the video")
+    end_s: Number = Field(description="end of its last picture, seconds")
+    speaking: bool = Field(description="whether this face is the one that speaks")
+    offset_frames: int = Field(description="frames of 40 ms; above 0: the sound is ahead of the lips")
+    offset_ms: int = Field(description="the same in milliseconds")
+    confidence: Number = Field(description="median of the mean distances over the shifts, less their minimum")
+    min_distance: Number = Field(description="least mean distance")
+    frame_confidence: list[Gap] = Field(
+        description="of each window of 5 frames, stride 1: the median of the track's mean distances less the window's "
+        "distance at the track's best shift, smoothed; null where that shift has no sound"
+    )
+
+
+class Drift(_Record):
+    """A line through the offset over time (Theil-Sen)."""
+
+    frames_per_minute: Number = Field(description="change of the offset; above 0: the sound runs ahead more and more")
+    ppm: Number = Field(description="the same as millionths of the running time")
+    ppm_low: Number = Field(description="lower end of its 95 % interval")
+    ppm_high: Number = Field(description="upper end of its 95 % interval")
+    start_s: Number = Field(description="first instant of the stretch it was fitted to, seconds")
+    end_s: Number = Field(description="last instant of that stretch, seconds")
+
+
+class Segment(_Record):
+    """A stretch of constant offset."""
+
+    start_s: Number = Field(description="seconds")
+    end_s: Number = Field(description="seconds")
+    offset_frames: int = Field(description="frames of 40 ms; above 0: the sound is ahead of the lips")
+    confidence: Number = Field(description="of this stretch")
+
+
+class ModelInfo(_Record):
+    """The model that measured."""
+
+    name: str = Field(description="network: small, paper or v2")
+    checkpoint: str = Field(description="as it was asked for")
+    sha256: str = Field(description="of the checkpoint file")
+    threshold: Gap = Field(description="confidence from which its verdict counts as sure; null where none is known")
+
+
+class Result(_Record):
+    """What was measured on one video."""
+
+    path: str = Field(description="the video")
+    offset_frames: int = Field(description="frames of 40 ms; above 0: the sound is ahead of the lips, delay it")
+    offset_ms: int = Field(description="the same in milliseconds")
+    confidence: Number = Field(description="median of the mean distances over the shifts, less their minimum")
+    sureness: Sureness = Field(description="confidence in words, by the model's threshold and the measured length")
+    min_distance: Number = Field(description="least mean distance")
+    mean_distances: list[Gap] = Field(
+        description="mean distance at the shifts -vshift..vshift: of the speaking tracks, weighted by their "
+        "confidence and length; the least at i makes the offset vshift - i; null where no window has sound"
+    )
+    tracks: list[TrackResult]
+    segments: list[Segment] = Field(description="stretches of constant offset; more than one where an edit moves sync")
+    drift: Drift | None = Field(description="null where the video is too short or too unsure for it")
+    model: ModelInfo
+    settings: dict[str, int | float | str | bool]
+    warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON has them."""
+        return self.model_dump()
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return self.model_dump_json()
+
+    @property
+    def verdict(self) -> str:
+        """The finding in words: what is wrong and what to do."""
+        return "cannot be told" if self.sureness == "none" else words(self.offset_frames)
+
+    @property
+    def meaning(self) -> str:
+        """The confidence in words."""
+        return MEANING[self.sureness]
+
+    def _repr_html_(self) -> str:
+        """Table and plot for notebooks."""
+        import base64
+        import html
+
+        from syncnet_lib.plots import figures as report
+
+        picture = base64.b64encode(report.png(report.measurement(self.to_dict(), self.verdict))).decode()
+        columns = ("track", "start_s", "end_s", "speaking", "offset_frames", "offset_ms", "confidence", "min_distance")
+        head = "".join(f"<th>{name}</th>" for name in columns)
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{getattr(track, name)}</td>" for name in columns) + "</tr>" for track in self.tracks
+        )
+        notes = "".join(f"<li>{html.escape(warning)}</li>" for warning in self.warnings)
+        title = f"<b>{html.escape(self.path)}</b>: {self.verdict} (confidence {self.confidence:.3g}, {self.meaning})"
+        image = f'<img alt="distance over shift and confidence over time" src="data:image/png;base64,{picture}">'
+        return f"<p>{title}</p><table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>{image}"
+
+
+def words(offset_frames: int) -> str:
+    """An offset as a sentence that says what to do."""
+    if offset_frames == 0:
+        return "in sync"
+    side, cure = ("ahead", "delay it") if offset_frames > 0 else ("behind", "advance it")
+    return f"audio is {abs(offset_frames) * FRAME_MS} ms {side}: {cure}"
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a result (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema(mode="serialization")}

@@ -1,0 +1,1 @@
+"""Any file to pictures and sound on one clock, and back."""

@@ -1,0 +1,1 @@
+"""The networks, and embeddings to distances to an offset."""

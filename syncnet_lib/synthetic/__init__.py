@@ -1,0 +1,1 @@
+"""Talking heads of exactly known synchrony."""

@@ -1,0 +1,296 @@
+"""Talking heads with sound and exactly known synchronisation: the corpus that needs no download."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from scipy.signal import fftconvolve
+
+from syncnet_lib import parallel as fanout
+from syncnet_lib.files import remove, sha256, write_aside
+from syncnet_lib.media import decode as media
+from syncnet_lib.media.decode import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.settings import Settings
+from syncnet_lib.synthetic import articulation
+from syncnet_lib.synthetic.people import Identity, identity, scene, sentence
+from syncnet_lib.synthetic.portrait import Scene
+from syncnet_lib.synthetic.puppet import Puppet
+from syncnet_lib.synthetic.voice import Phoneme, pauses_between, speak
+
+WIDTH, HEIGHT = 360, 288
+"""Frame size of the GRID corpus, so that real and made clips go through the same resampling."""
+
+MIN_SHIFT, MAX_SHIFT = 3, 15
+"""Frames by which the sound of a shifted clip is moved: clearly wrong, and inside the search range of +-15."""
+
+_MARGIN = (MAX_SHIFT + 5) / FPS
+"""Seconds of speech made before and after a clip, so that a moved sound brings speech with it and not silence."""
+
+_VERSION = 1
+"""Raise when the same settings shall give other clips."""
+
+Kind = Literal["clean", "dubbed", "shifted"]
+
+
+class SyntheticSettings(Settings):
+    """The synthetic corpus."""
+
+    clips: int = Field(160, ge=1, le=100_000, description="videos to make")
+    identities: int = Field(40, ge=2, le=10_000, description="different people, each with a face and a voice")
+    seconds: float = Field(3.0, ge=1.0, le=60.0, description="length of each, seconds")
+    noisy_share: float = Field(
+        0.2, ge=0.0, lt=1.0, description="share dubbed with another's sound or shifted, half each"
+    )
+
+
+@dataclass(frozen=True)
+class _Clip:
+    """All that decides what a video looks and sounds like."""
+
+    video_id: str
+    speaker: int
+    number: int
+    frames: int
+    kind: Kind
+    offset: int
+    sound_of: int
+    seed: int
+
+    def key(self) -> str:
+        """Changes when the clip would."""
+        return hashlib.sha256(json.dumps([_VERSION, asdict(self)]).encode()).hexdigest()
+
+
+def make(
+    out_dir: Path, settings: SyntheticSettings, seed: int, workers: int, progress: bool = True
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Make the corpus; a video that is already there, made from the same settings, is kept.
+
+    Args:
+        out_dir: gets ``videos/*.mp4``, 360x288 at 25 fps, H.264 with 16 kHz mono AAC.
+        settings: how much of it.
+        seed: same seed, same videos.
+        workers: processes.
+        progress: show a bar.
+
+    Returns:
+        videos: video_id, path (relative to `out_dir`), speaker, sha256.
+        truth: video_id, kind (clean, dubbed, shifted), offset_frames (> 0: audio ahead of video; 0 for dubbed
+            clips, which have no offset), speaker.
+
+    Raises:
+        Exception: what a worker raised; videos finished before are kept.
+    """
+    plan = _plan(settings, seed)
+    videos = out_dir / "videos"
+    videos.mkdir(parents=True, exist_ok=True)
+    expected = {f"{clip.video_id}.mp4" for clip in plan}
+    for stale in videos.iterdir():
+        if stale.name not in expected:
+            remove(stale)
+    todo = [clip for clip in plan if not _is_made(clip, out_dir)]
+    function = partial(_make_one, out_dir=out_dir)
+    for _, outcome in fanout.run(function, todo, workers=workers, progress=progress, describe="synthetic videos"):
+        if isinstance(outcome, Exception):
+            raise outcome
+    speakers = [f"s{clip.speaker:03d}" for clip in plan]
+    ids = [clip.video_id for clip in plan]
+    hashes = [json.loads(_record(clip, out_dir).read_text())["sha256"] for clip in plan]
+    table = pd.DataFrame(
+        {"video_id": ids, "path": [f"videos/{i}.mp4" for i in ids], "speaker": speakers, "sha256": hashes}
+    )
+    truth = pd.DataFrame(
+        {
+            "video_id": ids,
+            "kind": [clip.kind for clip in plan],
+            "offset_frames": [clip.offset for clip in plan],
+            "speaker": speakers,
+        }
+    )
+    return table, truth
+
+
+def _plan(settings: SyntheticSettings, seed: int) -> list[_Clip]:
+    rng = np.random.default_rng([seed, 0])
+    frames = round(settings.seconds * FPS)
+    noisy = rng.permutation(settings.clips)[: round(settings.noisy_share * settings.clips)]
+    dubbed = {int(i) for i in noisy[: len(noisy) // 2]}
+    shifted = {int(i) for i in noisy[len(noisy) // 2 :]}
+    plan = []
+    for number in range(settings.clips):
+        speaker = number % settings.identities
+        kind: Kind = "dubbed" if number in dubbed else "shifted" if number in shifted else "clean"
+        size, sign = int(rng.integers(MIN_SHIFT, MAX_SHIFT + 1)), int(rng.choice([-1, 1]))
+        other = (speaker + int(rng.integers(1, settings.identities))) % settings.identities
+        plan.append(
+            _Clip(
+                video_id=f"s{speaker:03d}_{number:05d}",
+                speaker=speaker,
+                number=number,
+                frames=frames,
+                kind=kind,
+                offset=sign * size if kind == "shifted" else 0,
+                sound_of=other if kind == "dubbed" else speaker,
+                seed=seed,
+            )
+        )
+    return plan
+
+
+def _record(clip: _Clip, out_dir: Path) -> Path:
+    return out_dir / ".made" / f"{clip.video_id}.json"
+
+
+def _is_made(clip: _Clip, out_dir: Path) -> bool:
+    record, video = _record(clip, out_dir), out_dir / "videos" / f"{clip.video_id}.mp4"
+    if not record.exists() or not video.exists():
+        return False
+    made = json.loads(record.read_text())
+    return bool(made["key"] == clip.key() and made["sha256"] == sha256(video))
+
+
+def _make_one(clip: _Clip, out_dir: Path) -> None:
+    cv2.setNumThreads(1)
+    path = out_dir / "videos" / f"{clip.video_id}.mp4"
+    rng = np.random.default_rng([clip.seed, 1, clip.number])
+    person = identity(clip.seed, clip.speaker)
+    samples, phonemes = _speech(person, clip.frames, rng)
+    track_rng, scene_rng, sound_rng = rng.spawn(3)
+    if clip.kind == "dubbed":
+        samples, _ = _speech(identity(clip.seed, clip.sound_of), clip.frames, sound_rng)
+    start = round(_MARGIN * SAMPLE_RATE) + clip.offset * SAMPLES_PER_FRAME
+    heard = _recorded(samples, sound_rng)[start : start + clip.frames * SAMPLES_PER_FRAME]
+    where = scene(scene_rng, WIDTH, HEIGHT)
+    frames = _frames(person, where, phonemes, clip.frames, track_rng)
+    crf = int(scene_rng.integers(17, 28))
+    # The name must keep its suffix while it is written: the container follows from it.
+    aside = out_dir / ".made" / path.name
+    aside.parent.mkdir(exist_ok=True)
+    media.write_video(aside, frames, heard, crf=crf)
+    aside.replace(path)
+    with write_aside(_record(clip, out_dir)) as record:
+        record.write_text(json.dumps({"key": clip.key(), "sha256": sha256(path)}))
+
+
+def _speech(person: Identity, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, list[Phoneme]]:
+    """Sentences and pauses, from `_MARGIN` before a clip's first frame to `_MARGIN` after its last.
+
+    Returns:
+        samples: (N,) float32 at 16 kHz.
+        phonemes: without gaps, in seconds from the clip's first frame.
+    """
+    length = frames / FPS + 2 * _MARGIN
+    samples = np.zeros(round(length * SAMPLE_RATE), np.float32)
+    found: list[Phoneme] = []
+    at = float(rng.uniform(-1.5, 0.3))
+    while at < length:
+        manner = replace(
+            person.voice,
+            rate=int(person.voice.rate * rng.uniform(0.85, 1.2)),
+            pitch=int(np.clip(person.voice.pitch + rng.normal(0, 6), 0, 99)),
+        )
+        said, phonemes = speak(sentence(rng), manner)
+        first = round(at * SAMPLE_RATE)
+        here = said[max(0, -first) :][: max(0, len(samples) - max(first, 0))]
+        samples[max(first, 0) : max(first, 0) + len(here)] += here * np.float32(rng.uniform(0.7, 1.2))
+        found += [p.moved(at) for p in phonemes if p.end + at > 0 and p.start + at < length]
+        at += len(said) / SAMPLE_RATE + float(rng.choice([rng.uniform(0.08, 0.3), rng.uniform(0.3, 1.0)]))
+    whole = pauses_between(found, min(0.0, found[0].start) if found else 0.0, length)
+    return samples, [p.moved(-_MARGIN) for p in whole]
+
+
+def _recorded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A room, a microphone and a level; nothing is delayed.
+
+    Args:
+        samples: (N,) float32 at 16 kHz.
+        rng: decides.
+
+    Returns:
+        (N,) int16.
+    """
+    count = len(samples)
+    voiced = samples / max(1e-6, float(np.sqrt(np.mean(samples**2))))
+    # Breath: the noise of a real throat, which a formant synthesiser lacks, as loud as the voice of the moment.
+    loudness = np.sqrt(np.maximum(fftconvolve(voiced**2, np.ones(320) / 320, mode="same"), 0))
+    voiced = voiced + rng.uniform(0.0, 0.12) * loudness * rng.standard_normal(count)
+    decay = rng.uniform(0.05, 0.45)
+    tail = np.arange(int(decay * SAMPLE_RATE)) / SAMPLE_RATE
+    echo = rng.standard_normal(len(tail)) * np.exp(-6.9 * tail / decay)
+    echo[: int(0.004 * SAMPLE_RATE)] = 0
+    echo *= rng.uniform(0.0, 0.35) / max(1e-6, float(np.sqrt((echo**2).sum())))
+    echo[0] = 1.0
+    wet = fftconvolve(voiced, echo)[:count]
+    # Microphone and room colour: a smooth gain over frequency without phase, so without delay.
+    spectrum = np.fft.rfft(wet)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(count, 1 / SAMPLE_RATE), 40) / 1000)
+    knots = np.linspace(octaves[0], octaves[-1], 7)
+    gain = np.interp(octaves, knots, rng.normal(0, 3, 7)) + octaves * rng.normal(0, 1.5)
+    spectrum *= 10 ** (np.clip(gain, -18, 18) / 20)
+    wet = np.fft.irfft(spectrum, count)
+    wet /= max(1e-6, float(np.sqrt(np.mean(wet**2))))
+    hiss = np.fft.rfft(rng.standard_normal(count)) * 2.0 ** (-octaves * rng.uniform(0.0, 0.6))
+    noise = np.fft.irfft(hiss, count)
+    noise *= 10 ** (-rng.uniform(12, 50) / 20) / max(1e-6, float(np.sqrt(np.mean(noise**2))))
+    level = 10 ** (rng.uniform(-30, -15) / 20)
+    return np.clip((wet + noise) * level * 32767, -32768, 32767).astype(np.int16)
+
+
+def _wander(rng: np.random.Generator, count: int, seconds: float) -> np.ndarray:
+    """Smooth random motion of unit variance with a time constant, (count,)."""
+    width = max(seconds * FPS, 0.5)
+    reach = int(4 * width)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    kernel /= np.sqrt((kernel**2).sum())
+    return np.convolve(rng.standard_normal(count + 2 * reach), kernel, mode="valid")
+
+
+def _frames(
+    person: Identity, where: Scene, phonemes: list[Phoneme], count: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """The pictures of a clip, (H, W, 3) uint8 each."""
+    style = person.style
+    # A frame shows the middle of its 40 ms; the shutter is open for a part of it.
+    shutter = np.array([-0.25, 0.0, 0.25]) * rng.uniform(0.2, 1.0)
+    instants = (np.arange(count)[:, None] + 0.5 + shutter) / FPS
+    track = articulation.gestures(phonemes, instants.ravel(), style).reshape(count, len(shutter), -1).mean(1)
+    loose = 1 + 0.12 * _wander(rng, count, 0.3)
+    track[:, :2] *= np.clip(loose, 0.6, 1.4)[:, None]
+    track[:, 3] += 0.07 * _wander(rng, count, 0.5)
+    blink = np.zeros(count)
+    at = float(rng.exponential(2.0))
+    while at < count / FPS:
+        seconds = np.arange(count) / FPS - at
+        blink = np.maximum(blink, np.clip(1.6 - np.abs(seconds - 0.08) / 0.06, 0, 1))
+        at += 0.4 + float(rng.exponential(3.0))
+    loud = track[:, 1] - track[:, 1].mean()
+    lively = 0.3 + 1.2 * person.liveliness
+    brow = 0.5 * lively * _wander(rng, count, 0.35)
+    pose = np.stack(
+        [
+            rng.normal(0, 0.08) + 0.035 * lively * _wander(rng, count, 0.5),
+            rng.normal(0, 0.05) + 0.025 * lively * _wander(rng, count, 0.35) - 0.02 * lively * loud,
+            rng.normal(0, 0.05) + 0.018 * lively * _wander(rng, count, 0.6),
+            1.5 * lively * _wander(rng, count, 0.7),
+            1.0 * lively * _wander(rng, count, 0.6),
+        ],
+        1,
+    )
+    puppet = Puppet(person.look, where)
+    points = puppet.positions(track, blink, brow, pose)
+    # Two unsigned halves: adding signed numbers to pixels takes six times as long.
+    grain = (rng.normal(0, where.noise, (HEIGHT + 32, WIDTH + 32, 1)) * [1, 1, 1]).round()
+    brighter, darker = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
+    for place, gesture in zip(points, track, strict=True):
+        down, right = rng.integers(0, 33, 2)
+        window = np.s_[down : down + HEIGHT, right : right + WIDTH]
+        frame = puppet.draw(place, gesture)
+        yield np.asarray(cv2.subtract(cv2.add(frame, brighter[window]), darker[window]), np.uint8)

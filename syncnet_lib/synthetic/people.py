@@ -1,0 +1,181 @@
+"""Who talks in the synthetic corpus, what they say and where they are filmed, all drawn at random."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from syncnet_lib.synthetic.articulation import Style
+from syncnet_lib.synthetic.portrait import Look, Scene
+from syncnet_lib.synthetic.voice import Voice
+
+LATE = -0.012
+"""Seconds by which faces follow the dominance model. Measured with mediapipe on decoded clips, the correlation of lip
+aperture with loudness then peaks where it does in GRID's real clips, 0.4 frames after the sound."""
+
+# GRID's command grammar (Cooke et al. 2006).
+_GRID = (
+    ("bin", "lay", "place", "set"),
+    ("blue", "green", "red", "white"),
+    ("at", "by", "in", "with"),
+    tuple("abcdefghijklmnopqrstuvxyz"),
+    ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    ("again", "now", "please", "soon"),
+)
+_VOCABULARY = """
+about above across after again air all almost along always am animal another answer apple arm away baby back
+bad bag ball bank bear beautiful bed before begin below between big bird black blue boat body book both
+bottom bowl box boy bread break bridge bring brother brown build bus busy buy by call came camp car carry
+cat change cheap child church city clean clear climb close cloud coffee cold come cook could country cow cup
+dark daughter day deep different dinner dog door double down dream drive early earth easy eat eight empty
+enough even evening every eye face fall family far farm fast father feather few field fifty fill film find
+finger fire first fish five floor flower fly follow food foot for forest forget forty forward four free
+fresh friday friend from front fruit full funny game garden gave girl give glass go gold good grass great
+green group grow half hammer hand happy have head hear heavy hello help her here high hill home hope horse
+hot house how hundred idea inside island jump june keep kind kitchen know lake lamp large laugh leaf learn
+leave left letter life light little long look loud love low lunch machine make man many map march market
+maybe me measure meet milk million minute mirror moment monday money moon more morning mother mountain mouth
+move much music my name near never new next nice night nine noise north nothing number ocean of often old
+one only open orange other over paper park part past people pepper perhaps person picture piece place plan
+plant play please pocket point poor power pretty problem push put question quick quiet rain read ready red
+remember rice right river road room round run sad salt same school sea season second see seven shape sheep
+ship shoe shop short should shoulder show sing sister six sky sleep slow small smooth snow some song soon
+soup south speak spring stand star stop storm story street strong sugar summer sun swim table talk tall
+teach tell ten thank that the them there they thing think thirty this three through thumb time to today
+together tomorrow too top town train travel tree true turn twelve twenty two umbrella uncle under up use
+valley very village visit voice wait walk wall want warm wash watch water way we weather week well went west
+what wheel when where which white why wide wife win wind window winter with woman wonder wood word work
+world would write yellow yes yesterday you young your zoo
+"""
+_WORDS = tuple(_VOCABULARY.split())
+
+_ACCENTS = (
+    *("en", "en-us", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029", "en-gb-x-gbcwmd", "en-gb-x-gbclan"),
+)
+_FOREIGN = ("de", "nl", "it", "es", "pl", "sv", "pt", "fr")
+"""English read out by the rules of another language: an accent, and other sounds."""
+_MALE = (
+    *("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "klatt", "klatt2", "klatt3", "klatt4", "Alex", "Andy"),
+    *("Mario", "Lee", "Michael", "Mike", "ed", "paul", "john", "max", "rob", "robert", "david", "edward"),
+    *("antonio", "quincy"),
+)
+_FEMALE = (*("f1", "f2", "f3", "f4", "f5", "Alicia", "Andrea", "Annie", "anika", "belinda", "linda", "steph", "aunty"),)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Somebody who talks.
+
+    Args:
+        look, voice, style: face, sound and manner.
+        liveliness: 0..1 how much head and brows move.
+    """
+
+    look: Look
+    voice: Voice
+    style: Style
+    liveliness: float
+
+
+def identity(seed: int, speaker: int) -> Identity:
+    """A face, a voice and a manner; every other speaker is a woman.
+
+    Args:
+        seed: of the corpus.
+        speaker: number of the person.
+    """
+    rng = np.random.default_rng([seed, 2, speaker])
+    woman = speaker % 2 == 0
+
+    def near(middle: float, spread: float, low: float = -np.inf, high: float = np.inf) -> float:
+        return float(np.clip(rng.normal(middle, spread), low, high))
+
+    tone = float(
+        rng.choice([rng.uniform(0.82, 1.02), rng.uniform(0.6, 0.85), rng.uniform(0.33, 0.6)], p=[0.6, 0.25, 0.15])
+    )
+    warmth = rng.uniform(-0.06, 0.06)
+    hair = rng.uniform(0.2, 1.3)
+    grown = (
+        0.0 if woman else float(rng.choice([0.0, rng.uniform(0.08, 0.3), rng.uniform(0.4, 0.85)], p=[0.4, 0.35, 0.25]))
+    )
+    look = Look(
+        jaw_width=near(1.0 if woman else 1.07, 0.06, 0.88, 1.2),
+        face_length=near(1.0, 0.05, 0.88, 1.14),
+        eye_spacing=near(1.0, 0.05, 0.88, 1.12),
+        nose_length=near(1.0 if woman else 1.06, 0.10, 0.8, 1.25),
+        chin_length=near(1.0 if woman else 1.08, 0.10, 0.8, 1.3),
+        cheek_width=near(1.0, 0.05, 0.9, 1.12),
+        mouth_width=near(1.03, 0.08, 0.85, 1.22),
+        upper_lip=near(0.85, 0.22, 0.4, 1.4),
+        lower_lip=near(0.92, 0.2, 0.5, 1.4),
+        mouth_height=near(0.0, 0.10, -0.2, 0.2),
+        crooked=near(0.0, 0.35, -1, 1),
+        skin=(tone * (1 + warmth), tone, tone * (1 - warmth)),
+        hair=(hair * rng.uniform(0.9, 1.1), hair * rng.uniform(0.85, 1.05), hair * rng.uniform(0.7, 1.1)),
+        suit=_three(rng.uniform(0.2, 1.1, 3)),
+        lip_colour=(rng.uniform(0.62, 0.85), rng.uniform(0.32, 0.62), rng.uniform(0.32, 0.6)),
+        lip_strength=rng.uniform(0.0, 0.85),
+        beard=grown,
+        moustache=grown * rng.uniform(0.5, 1.1),
+        folds=rng.uniform(0.0, 0.4),
+        teeth=rng.uniform(0.6, 1.0),
+        teeth_shown=near(1.0, 0.6, -0.5, 2.2),
+        modelling=rng.uniform(0.0, 1.0),
+        shine=rng.uniform(0.0, 0.6),
+        mirror=bool(rng.random() < 0.5),
+    )
+    accent = str(rng.choice(_FOREIGN)) if rng.random() < 0.15 else str(rng.choice(_ACCENTS))
+    voice = Voice(
+        name=f"{accent}+{rng.choice(_FEMALE if woman else _MALE)}",
+        rate=int(near(165, 28, 105, 235)),
+        pitch=int(near(52 if woman else 42, 14, 10, 90)),
+        pitch_range=int(near(50, 18, 10, 95)),
+        tract=near(1.02 if woman else 0.98, 0.07, 0.85, 1.18),
+    )
+    style = Style(
+        opening=near(1.0, 0.2, 0.6, 1.4),
+        rounding=near(0.85, 0.2, 0.35, 1.3),
+        parted=max(0.0, near(0.02, 0.06, -0.1, 0.16)),
+        smile=max(0.0, near(0.0, 0.12, -0.3, 0.35)),
+        breath=rng.uniform(0.0, 1.0),
+        sluggish=near(1.0, 0.15, 0.75, 1.4),
+        late=LATE,
+    )
+    return Identity(look, voice, style, liveliness=rng.uniform(0.0, 1.0))
+
+
+def sentence(rng: np.random.Generator) -> str:
+    """Something to say: a command of GRID's grammar, or words in any order."""
+    if rng.random() < 0.4:
+        return " ".join(str(rng.choice(slot)) for slot in _GRID)
+    return " ".join(rng.choice(_WORDS, int(rng.integers(2, 9))))
+
+
+def _three(values: np.ndarray) -> tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
+
+
+def scene(rng: np.random.Generator, width: int, height: int) -> Scene:
+    """A place to film somebody in.
+
+    Args:
+        rng: decides.
+        width, height: of the frame, pixels.
+    """
+    scale = float(rng.uniform(0.8, 1.35))
+    hue = rng.uniform(20, 230, 3)
+    darker = rng.uniform(0.5, 1.0)
+    colour = 1 + rng.normal(0, 0.05, 3)
+    return Scene(
+        width=width,
+        height=height,
+        scale=scale,
+        centre=(width / 2 + float(rng.uniform(-45, 45)), height * 0.5 + float(rng.uniform(-12, 22))),
+        light=(float(rng.uniform(-1, 1)), float(rng.uniform(-0.6, 1))),
+        exposure=float(rng.uniform(0.65, 1.05)),
+        gamma=float(rng.uniform(0.8, 1.3)),
+        colour=_three(colour),
+        background=(_three(hue), _three(hue * darker)),
+        clutter=float(rng.choice([0.0, rng.uniform(0.1, 0.8)])),
+        blur=float(rng.choice([0.0, rng.uniform(0.3, 1.2)])),
+        noise=float(rng.choice([0.0, rng.uniform(0.5, 5.0)])),
+    )

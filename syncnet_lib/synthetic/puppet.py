@@ -1,0 +1,384 @@
+"""A portrait as a puppet: lips, jaw, lids, brows and head move, and it is drawn frame by frame.
+
+The mouth's own unit of length is half the width of the resting mouth; others are pixels of the photograph.
+"""
+
+import cv2
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+from syncnet_lib.synthetic import portrait
+from syncnet_lib.synthetic.articulation import GESTURES
+from syncnet_lib.synthetic.portrait import (
+    BROWS,
+    INNER,
+    INNER_UPPER,
+    JAW,
+    LOWER_LIDS,
+    OUTER,
+    OVAL,
+    STILL,
+    UPPER_LIDS,
+    Look,
+    Scene,
+)
+
+_DETAIL = (("everything", 4), ("face", 2), ("mouth", 1))
+"""The map from frame to texture is made at these steps and interpolated: exact but for the edges of triangles."""
+
+# The resting mouth in half mouth widths, corner to corner along the landmarks of `portrait`; the photograph itself has
+# a smile and parted lips. Proportions of an adult's mouth at rest, chosen by eye.
+_AT = np.array([-1.0, -0.86, -0.66, -0.43, -0.19, 0.0, 0.19, 0.43, 0.66, 0.86, 1.0])
+_AT_INNER = np.array([-0.93, -0.82, -0.63, -0.41, -0.19, 0.0, 0.19, 0.41, 0.63, 0.82, 0.93])
+_UPPER_LIP = np.array([0.0, 0.10, 0.21, 0.30, 0.345, 0.30, 0.345, 0.30, 0.21, 0.10, 0.0])
+_LOWER_LIP = np.array([0.0, 0.11, 0.23, 0.34, 0.40, 0.415, 0.40, 0.34, 0.23, 0.11, 0.0])
+_SEAM = np.array([0.0, -0.01, -0.015, -0.01, 0.01, 0.025, 0.01, -0.01, -0.015, -0.01, 0.0])
+
+
+class Puppet:
+    """One person before one camera, ready to be drawn.
+
+    Args:
+        look: the person.
+        scene: the camera, light and background.
+    """
+
+    def __init__(self, look: Look, scene: Scene) -> None:
+        self._look, self._scene = look, scene
+        source, mesh = portrait.photo(), portrait.mesh()
+        self._triangles, self._texture_points = mesh.triangles, mesh.texture
+        self._rows = {name: mesh.rows(group) for name, group in _GROUPS.items()}
+        # Model space: eyes level, origin between them.
+        eyes = source.points[[468, 473], :2]
+        self._eye_distance = float(np.linalg.norm(eyes[1] - eyes[0]))
+        cos, sin = (eyes[1] - eyes[0]) / self._eye_distance
+        flat = self._shaped((mesh.points - eyes.mean(0)) @ np.array([[cos, sin], [-sin, cos]]).T)
+        around = len(mesh.points) - len(mesh.landmarks)
+        self._depth = np.concatenate([source.points[mesh.landmarks, 2], np.full(around, _BEHIND)])
+        chin = flat[self._rows["chin"][0], 1]
+        self._follows = 1 - 0.8 * _smooth((flat[:, 1] - 1.2 * chin) / chin)
+        self._rest = self._relaxed(flat)
+        self._spread = self._spreading(len(mesh.landmarks))
+        self._middle = self._rest[self._rows["oval"]].mean(0)
+        self._mirror = np.array([-1.0 if look.mirror else 1.0, 1.0])
+        # Neighbouring parts overlap by a triangle, because a part's interpolated border is left to the coarser one.
+        touching = {name: np.isin(self._triangles, self._rows[name]) for name in ("oval", "lips")}
+        inside = (np.arange(len(mesh.points)) < len(mesh.landmarks))[self._triangles].all(1)
+        chosen = {
+            "everything": ~inside | touching["oval"].any(1),
+            "face": inside & ~touching["lips"].all(1),
+            "mouth": touching["lips"].any(1),
+        }
+        self._parts = {name: (which, np.unique(self._triangles[which])) for name, which in chosen.items()}
+        self._light = scene.exposure * (1 - 0.22 * scene.light[1])  # as `portrait.painted` lights the mouth
+        self._texture = portrait.painted(look, scene)
+        self._backdrop = portrait.backdrop(scene)
+
+    def _shaped(self, flat: np.ndarray) -> np.ndarray:
+        """Give the face its own proportions; smooth, so hair and neck follow."""
+        look = self._look
+        x, y = flat[:, 0].copy(), flat[:, 1].copy()
+        chin = float(y[self._rows["chin"]].max())
+        v = y / chin
+        near = np.exp(-((np.maximum(np.abs(x) - 60, 0) / 40) ** 2)) * (1 - _smooth((v - 1.2) / 0.8))
+        x *= 1 + near * (look.jaw_width - 1) * _smooth((v - 0.2) / 0.6)
+        x *= 1 + near * (look.cheek_width - 1) * np.exp(-(((v - 0.35) / 0.3) ** 2))
+        x += np.sign(x) * near * (look.eye_spacing - 1) * 30 * np.exp(-((v / 0.3) ** 2) - ((np.abs(x) - 30) / 20) ** 2)
+        y += (look.nose_length - 1) * 0.45 * chin * np.exp(-(((v - 0.5) / 0.18) ** 2) - (x / 20) ** 2)
+        y += near * (look.chin_length - 1) * 0.35 * chin * _smooth((v - 0.65) / 0.4)
+        y *= look.face_length
+        return np.stack([x, y], 1)
+
+    def _relaxed(self, flat: np.ndarray) -> np.ndarray:
+        """Put the resting mouth in the place of the photograph's smile, the cheeks following."""
+        look, rows = self._look, self._rows
+        nose, chin = flat[rows["nose_base"][0]], flat[rows["chin"][0]]
+        self._half = 0.395 * self._eye_distance * look.mouth_width
+        # The lips meet a third of the way from the nose to the chin.
+        self._seat = nose + (chin - nose) * 0.335 + [0, look.mouth_height * self._half]
+        rest = np.zeros((1, len(GESTURES)))
+        lips = self._contours(rest)[0]
+        moved = flat.copy()
+        moved[rows["lips"]] = lips
+        anchors = np.concatenate([rows["outer"], rows["still"], rows["chin"]])
+        shift = moved[anchors] - flat[anchors]
+        spread = _interpolator(flat, flat[anchors])
+        free = np.setdiff1d(np.arange(len(flat)), rows["lips"])
+        moved[free] += (spread @ shift)[free]
+        return moved
+
+    def _contours(self, track: np.ndarray) -> np.ndarray:
+        """Lip landmarks in the order of `_LIPS` for gestures (T, 8): (T, 40, 2) in model space."""
+        look = self._look
+        aperture, _, rounded, spread, press, tuck, raised, _ = (track[:, i, None] for i in range(len(GESTURES)))
+        opened = np.maximum(aperture, 0)
+        wide = 1 + 0.17 * spread - 0.30 * rounded - 0.06 * opened
+        x_outer, x_inner = wide * _AT, wide * _AT_INNER * (1 - 0.18 * rounded)
+        reach = wide * (0.94 - 0.34 * rounded)
+        inside = np.clip(1 - (x_inner / reach) ** 2, 0, 1) ** 0.72
+        around = np.clip(1 - _AT**2, 0, 1) ** 0.8
+        up = 0.30 * opened + 0.07 * raised + 0.06 * tuck
+        down = np.maximum(opened - up, -0.05) + 0.03 * raised
+        thin = -0.42 * press - 0.12 * spread - 0.10 * opened
+        upper = look.upper_lip * (1 + thin + 0.18 * rounded)
+        lower = look.lower_lip * (1 + thin + 0.22 * rounded - 0.5 * tuck)
+        corner = (0.16 * opened - 0.14 * spread) * _AT**2 + 0.05 * look.crooked * _AT
+        seam = _SEAM + corner
+        skew = 1 + 0.15 * look.crooked * _AT
+        y_inner_upper = seam - up * inside * skew
+        y_inner_lower = seam + down * inside
+        # Rounded lips are a ring: full at the sides, the bow in the middle drawn straight.
+        ring = np.clip(1 - _AT**2, 0, 1) ** 0.5
+        upper_lip = _UPPER_LIP + 0.8 * rounded * (0.34 * ring - _UPPER_LIP)
+        lower_lip = _LOWER_LIP + 0.8 * rounded * (0.40 * ring - _LOWER_LIP)
+        y_outer_upper = corner - upper * upper_lip - up * around * skew
+        y_outer_lower = corner + lower * lower_lip + down * around
+        outer = np.concatenate([y_outer_upper, y_outer_lower[:, -2:0:-1]], 1)
+        inner = np.concatenate([y_inner_upper, y_inner_lower[:, -2:0:-1]], 1)
+        x = np.concatenate([x_outer, x_outer[:, -2:0:-1], x_inner, x_inner[:, -2:0:-1]], 1)
+        return self._seat + self._half * np.stack([x, np.concatenate([outer, inner], 1)], 2)
+
+    def _spreading(self, landmarks: int) -> np.ndarray:
+        """(V, K) how much each vertex follows the controls outer lips, jaw, lids, brows; anchors hold still."""
+        rows, rest = self._rows, self._rest
+        controls = [rows["outer"], rows["jaw"], rows["lids"], rows["brows"]]
+        anchors = np.setdiff1d(rows["still"], np.concatenate(controls))
+        ring = np.arange(landmarks, len(rest))
+        places = np.concatenate([*controls, anchors, ring])
+        return _interpolator(rest, rest[places])[:, : sum(len(c) for c in controls)]
+
+    def positions(self, track: np.ndarray, blink: np.ndarray, brow: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        """Where the mesh is at each instant.
+
+        Args:
+            track: (T, 8) gestures, see `articulation.GESTURES`.
+            blink: (T,) 0..1, lids closed.
+            brow: (T,) -1..1, brows raised.
+            pose: (T, 5) yaw, pitch, roll in radians, then right and down in pixels of the photograph.
+
+        Returns:
+            (T, V, 2) frame pixels.
+        """
+        rows, rest = self._rows, self._rest
+        lips = self._contours(track) - rest[rows["lips"]]
+        jaw = np.zeros((len(track), len(rows["jaw"]), 2))
+        jaw[:, :, 1] = 0.72 * self._half * track[:, 1:2] * np.array(list(JAW.values()))
+        lids = np.zeros((len(track), len(rows["lids"]), 2))
+        upper, lower = rest[rows["upper_lids"]], rest[rows["lower_lids"]]
+        lids[:, : len(upper), 1] = blink[:, None] * 0.8 * (lower - upper)[:, 1]
+        brows = np.zeros((len(track), len(rows["brows"]), 2))
+        brows[:, :, 1] = -2.5 * brow[:, None]
+        moves = np.concatenate([lips[:, : len(OUTER)], jaw, lids, brows], 1)
+        points = rest + self._spread @ moves
+        points[:, rows["lips"]] = rest[rows["lips"]] + lips
+
+        pivot = np.array([self._middle[0], self._middle[1] + 75.0])
+        flat, depth = points - pivot, self._depth - 30
+        yaw, pitch, roll = pose[:, 0, None], pose[:, 1, None], pose[:, 2, None]
+        x, y = flat[..., 0], flat[..., 1]
+        x, z = x * np.cos(yaw) + depth * np.sin(yaw), depth * np.cos(yaw) - x * np.sin(yaw)
+        y = y * np.cos(pitch) - z * np.sin(pitch)
+        x, y = x * np.cos(roll) - y * np.sin(roll), x * np.sin(roll) + y * np.cos(roll)
+        # At rest the head keeps the photograph's own depth: only the change of pose moves it.
+        turned = np.stack([x, y], 2) + pose[:, None, 3:]
+        points = pivot + flat + self._follows[:, None] * (turned - flat)
+        scene = self._scene
+        return np.asarray((points - self._middle) * self._mirror * scene.scale + scene.centre)
+
+    def draw(self, points: np.ndarray, track: np.ndarray) -> np.ndarray:
+        """One frame without the sensor's noise.
+
+        Args:
+            points: (V, 2) of `positions`.
+            track: (8,) gestures of that instant, for teeth and tongue.
+
+        Returns:
+            (H, W, 3) uint8 RGB.
+        """
+        scene = self._scene
+        maps, shown = _affines(points, self._texture_points, self._triangles)
+        corners = points[self._triangles]
+        frame_size = np.array([scene.width, scene.height])
+        texture_map = np.full((scene.height, scene.width, 2), _NOWHERE, np.float32)
+        for part, step in _DETAIL:
+            chosen, vertices = self._parts[part]
+            if part == "everything":
+                low, high = np.zeros(2, int), frame_size
+            else:
+                bounds = points[vertices]
+                # On the grid of the coarsest step, so that every step fits.
+                low = (np.floor(bounds.min(0)).astype(int) // 4 * 4).clip(0, frame_size)
+                high = (-(-np.ceil(bounds.max(0)).astype(int) // 4) * 4).clip(0, frame_size)
+                if (high <= low).any():
+                    continue
+            here = texture_map[low[1] : high[1], low[0] : high[0]]
+            chosen = chosen & shown
+            _fill(here, corners[chosen], maps[chosen], low, step)
+        figure = cv2.remap(
+            self._texture, texture_map, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0,)
+        )
+        seen_through = cv2.cvtColor(255 - cv2.extractChannel(figure, 3), cv2.COLOR_GRAY2RGB)
+        behind = cv2.multiply(self._backdrop, seen_through, scale=1 / 255)
+        frame = np.asarray(cv2.add(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB), behind), np.uint8)
+        self._mouth(frame, points, track)
+        return frame
+
+    def _mouth(self, frame: np.ndarray, points: np.ndarray, track: np.ndarray) -> None:
+        """Draw what is seen between the lips: cavity, tongue, teeth; and the dark line where lips meet."""
+        rows, scene, look = self._rows, self._scene, self._look
+        inner = points[rows["inner"]]
+        unit = self._half * scene.scale
+        left, right = inner[0], inner[len(INNER) // 2]
+        if look.mirror:
+            left, right = right, left
+        x0, y0 = np.maximum(np.floor(inner.min(0)).astype(int) - 3, 0)
+        x1, y1 = np.ceil(inner.max(0)).astype(int) + 4
+        part = frame[y0:y1, x0:x1]
+        if part.size == 0:
+            return
+        aperture, jaw, _, _, _, _, _, tongue = track
+        across = (right - left) / max(float(np.linalg.norm(right - left)), 1e-6)
+        yy, xx = np.mgrid[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
+        # The corners move while talking; the seam between the upper teeth and the lip at rest does not.
+        centre = (left + right) / 2 - across[::-1] * [-1, 1] * unit * 0.16 * max(aperture, 0)
+        x = ((xx - centre[0]) * across[0] + (yy - centre[1]) * across[1]) / unit
+        y = ((yy - centre[1]) * across[0] - (xx - centre[0]) * across[1]) / unit
+        soft = 1.0 / unit
+        corner_right = float((right - centre) @ across) / unit
+        corner_left = -corner_right
+
+        def step(distance: np.ndarray, width: float = soft) -> np.ndarray:
+            return np.clip(distance / width + 0.5, 0, 1)
+
+        bend = 0.10 * x * x
+        upper_edge = 0.075 * look.teeth_shown - bend
+        lower_edge = 0.09 + 0.72 * jaw - 0.04 * look.teeth_shown + bend
+        tooth = np.abs(np.sin(np.pi * (np.abs(x) + 0.01) / 0.30)) ** 0.35
+        sides = np.clip(1.08 - 0.75 * x * x, 0.15, 1)
+        upper_teeth = step(upper_edge + 0.02 * tooth - y) * step(0.85 - np.abs(x), 0.1)
+        lower_teeth = step(y - lower_edge) * step(0.7 - np.abs(x), 0.1)
+        tongue_top = 0.08 + 0.5 * jaw - 0.42 * tongue * (0.35 + 0.65 * min(1.0, 2 * max(aperture, 0))) + 0.55 * x * x
+        tongue_here = step(y - tongue_top, 0.10)
+        dark = np.array([46.0, 22.0, 20.0])
+        flesh = np.array([150.0, 78.0, 76.0])
+        ivory = np.array([238.0, 228.0, 208.0]) * look.teeth
+        depth = np.clip(0.55 + 0.5 * (y - tongue_top), 0.35, 0.9)[..., None]
+        colour = dark + (flesh * depth - dark) * tongue_here[..., None]
+        shade = (sides * (0.72 + 0.28 * tooth))[..., None]
+        colour += (ivory * 0.80 * shade - colour) * lower_teeth[..., None]
+        colour += (ivory * shade - colour) * upper_teeth[..., None]
+        top = np.interp(x, *_edge(inner[: len(INNER_UPPER)], centre, across, unit))
+        bottom = np.interp(x, *_edge(inner[_LOWER_OF_INNER], centre, across, unit))
+        colour *= (0.55 + 0.45 * np.clip((y - top) / 0.16, 0, 1))[..., None]  # the upper lip's shadow
+        colour = np.minimum(colour * self._light, 255) / 255
+        colour = 255 * np.clip(colour**scene.gamma * scene.colour, 0, 1)
+        # Share of each pixel's height that lies between the lips: exact at any opening, so closed is closed.
+        between = np.clip((np.minimum(y + soft / 2, bottom) - np.maximum(y - soft / 2, top)) / soft, 0, 1)
+        ends = step(np.minimum(x - corner_left, corner_right - x))
+        between *= ends
+        # Where lips meet there is a dark line, thin and faint towards the corners.
+        seam = np.clip(1 - np.abs(y - (top + bottom) / 2) / (0.5 * (bottom - top) + 0.055), 0, 1) * ends
+        lips = part * (1 - 0.5 * seam * np.clip(1.25 - np.abs(x / corner_right), 0, 1))[..., None]
+        part[:] = np.clip(lips + (colour - lips) * between[..., None], 0, 255)
+        if scene.blur > 0.25:  # the texture is already as blurred as the lens makes it
+            part[:] = cv2.GaussianBlur(part, (0, 0), scene.blur * 0.7)
+
+
+_BEHIND = 25.0
+"""Depth of hair, neck and clothes, pixels behind the middle of the face."""
+_FLAT = 0.2
+"""Twice the area in square pixels under which a triangle is folded up between its neighbours and not drawn."""
+_NOWHERE = -100.0
+"""A texture coordinate outside of the texture."""
+_GROUPS: dict[str, tuple[int, ...]] = {
+    "lips": OUTER + INNER,
+    "outer": OUTER,
+    "inner": INNER,
+    "upper_lids": UPPER_LIDS,
+    "lower_lids": LOWER_LIDS,
+    "lids": UPPER_LIDS + LOWER_LIDS,
+    "brows": BROWS,
+    "oval": OVAL,
+    "jaw": tuple(JAW),
+    "chin": (152,),
+    "nose_base": (2,),
+    "still": STILL,
+}
+_LOWER_OF_INNER = [0, *range(len(INNER) - 1, len(INNER_UPPER) - 2, -1)]
+"""Positions in `_INNER` of the lower inner lip, corner to corner."""
+
+
+_FINER = CubicSpline(np.arange(len(INNER_UPPER)), np.eye(len(INNER_UPPER)))(np.linspace(0, len(INNER_UPPER) - 1, 41))
+"""(41, 11): a smooth curve through the landmarks of a lip's edge."""
+
+
+def _edge(points: np.ndarray, centre: np.ndarray, across: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
+    """A lip's edge as y over rising x, both in mouth units."""
+    at = _FINER @ (points - centre) / unit
+    x, y = at @ across, at @ np.array([-across[1], across[0]])
+    order = np.argsort(x)
+    return x[order], y[order]
+
+
+def _smooth(x: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, smooth between."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _interpolator(points: np.ndarray, controls: np.ndarray) -> np.ndarray:
+    """(V, K) weights that carry displacements of K controls to V points (radial basis r, exact at the controls)."""
+    between = np.linalg.norm(controls[:, None] - controls[None], axis=2)
+    to = np.linalg.norm(points[:, None] - controls[None], axis=2)
+    return np.asarray(np.linalg.solve(between + 1e-3 * np.eye(len(controls)), to.T).T)
+
+
+def _affines(points: np.ndarray, texture: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Maps from frame to texture pixels, (N, 2, 3), one a triangle; and which triangles face the camera, (N,)."""
+    a, b, c = (points[triangles[:, i]] for i in range(3))
+    p, q, r = (texture[triangles[:, i]] for i in range(3))
+    e1, e2, t1, t2 = b - a, c - a, q - p, r - p
+    area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
+    textured = t1[:, 0] * t2[:, 1] - t1[:, 1] * t2[:, 0]
+    # A mirrored person has all triangles turned over, so the majority says which side is the front.
+    sides = np.sign(area * textured)
+    shown = sides * np.sign(sides.sum()) * np.abs(area) > _FLAT
+    area = np.where(shown, area, 1.0)[:, None]
+    along_x = (t1 * e2[:, 1:] - t2 * e1[:, 1:]) / area
+    along_y = (t2 * e1[:, :1] - t1 * e2[:, :1]) / area
+    constant = p - along_x * a[:, :1] - along_y * a[:, 1:]
+    return np.stack([along_x, along_y, constant], 2), shown
+
+
+def _fill(target: np.ndarray, corners: np.ndarray, maps: np.ndarray, start: np.ndarray, step: int) -> None:
+    """Write texture coordinates into part of a frame's map, where there are triangles.
+
+    Args:
+        target: (h, w, 2) float32, multiples of `step`; the part of the map that begins at `start`.
+        corners: (N, 3, 2) triangles in frame pixels.
+        maps: (N, 2, 3) of `_affines`.
+        start: x and y of the part.
+        step: distance of the pixels that are calculated; those between are interpolated.
+    """
+    bits = 4
+    height, width = target.shape[0] // step, target.shape[1] // step
+    numbers = np.full((height, width), len(corners), np.int32)
+    # Pixel i stands for `step` frame pixels; its centre is at start + (i + 0.5) * step - 0.5.
+    placed = np.round(((corners + 0.5 - start) / step - 0.5) * (1 << bits)).astype(np.int32)
+    for number, triangle in enumerate(placed):
+        cv2.fillConvexPoly(numbers, triangle, (number,), cv2.LINE_8, bits)
+    known = np.concatenate([maps.transpose(2, 0, 1), np.full((3, 1, 2), [[[0]], [[0]], [[_NOWHERE]]])], 1)
+    by_x, by_y, constant = known.astype(np.float32)
+    cell = numbers.ravel()
+    x = np.tile((np.arange(width, dtype=np.float32) + 0.5) * step - 0.5 + start[0], height)[:, None]
+    y = np.repeat((np.arange(height, dtype=np.float32) + 0.5) * step - 0.5 + start[1], width)[:, None]
+    found = np.take(by_x, cell, axis=0) * x
+    found += np.take(by_y, cell, axis=0) * y
+    found += np.take(constant, cell, axis=0)
+    found = found.reshape(height, width, 2)
+    filled: np.ndarray = (numbers < len(corners)).astype(np.uint8)
+    if step > 1:
+        size = (target.shape[1], target.shape[0])
+        found = cv2.resize(found, size, interpolation=cv2.INTER_LINEAR)
+        filled = cv2.resize(cv2.erode(filled, np.ones((3, 3), np.uint8)), size, interpolation=cv2.INTER_NEAREST)
+    cv2.copyTo(found, filled, target)

@@ -1,0 +1,1 @@
+"""The timed loop and all it needs."""

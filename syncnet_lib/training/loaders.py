@@ -1,0 +1,344 @@
+"""Batches for the step, by one interface: from memory, from a mapped file ahead of the step, or from single files.
+
+The draws decide what is in a batch, a loader only where it comes from: the same draws give the same batches.
+"""
+
+import itertools
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from syncnet_lib import files
+from syncnet_lib.dataset import exchange as layout
+from syncnet_lib.dataset.splits import Draw, Split
+from syncnet_lib.errors import InputError
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.model.networks import Spec, prepare_frames, prepare_mfcc
+from syncnet_lib.parallel import Ahead
+
+LoaderName = Literal["resident", "mapped", "folder", "folder_persistent"]
+RESIDENT_SHARE = 0.5
+"""Of the device's memory that a resident split may take; the other half is for the model and its activations."""
+AHEAD = 1
+"""Batches that are ready while the step computes: one hides the loader as long as it is faster than the step."""
+PIECE = 1000
+"""Frames that are reduced or moved at a time: memory stays flat however long the split is."""
+
+Epoch = Callable[[int], Iterable[Draw]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A draw with what it looks at.
+
+    Attributes:
+        draw: the draw.
+        lips: (N, 5, stored, stored) uint8.
+        sound: (A, 20 + 4 (run - 1), 13) float32.
+        label, target, mask: the draw's, as tensors.
+    """
+
+    draw: Draw
+    lips: Tensor
+    sound: Tensor
+    label: Tensor | None = None
+    target: Tensor | None = None
+    mask: Tensor | None = None
+
+    @classmethod
+    def of(cls, draw: Draw, lips: Tensor, sound: Tensor) -> "Batch":
+        """A batch with the draw's own arrays beside the windows."""
+        sides = (None if side is None else torch.from_numpy(side) for side in (draw.label, draw.target, draw.mask))
+        return cls(draw, lips, sound, *sides)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device; copies from pinned memory do not wait."""
+        fields = ("lips", "sound", "label", "target", "mask")
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in fields if self._has(name)}
+        return replace(self, **moved)
+
+    def _has(self, name: str) -> bool:
+        return getattr(self, name) is not None
+
+
+class Loader(Protocol):
+    """Where batches come from."""
+
+    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+        """The batches of several epochs, one after another.
+
+        Args:
+            epoch: number to that epoch's draws.
+            numbers: of the epochs, so that the first batch of the next one can be made ready during this one.
+        """
+        ...
+
+
+def bytes_of(split: Split, spec: Spec) -> int:
+    """What a split takes when it is resident, in bytes."""
+    return int(len(split.frames) * np.prod(_stored(split, spec)) + split.mfcc.nbytes)
+
+
+def choose(split: Split, spec: Spec, device: torch.device) -> LoaderName:
+    """ "resident" where the split fits into half of the device's memory, "mapped" otherwise."""
+    if device.type == "cuda":
+        memory = torch.cuda.get_device_properties(device).total_memory
+    else:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return "resident" if bytes_of(split, spec) <= RESIDENT_SHARE * memory else "mapped"
+
+
+def make(
+    name: LoaderName, split: Split, spec: Spec, device: torch.device, scratch: Path, tree: Path | None, workers: int
+) -> Loader:
+    """A loader by its name.
+
+    Args:
+        name: which.
+        split: what to load from.
+        spec: the model's, which says at what scale it wants the frames.
+        device: where the batches are used.
+        scratch: folder for the frames that "mapped" reduces once.
+        tree: the split as single files, for "folder" and "folder_persistent".
+        workers: processes of the folder loaders.
+
+    Raises:
+        InputError: a folder loader without its tree.
+    """
+    if name == "resident":
+        return Resident.load(split, spec, device)
+    if name == "mapped":
+        return Mapped.open(split, spec, device, scratch)
+    if tree is None:
+        raise InputError("train.loader", f"{name} reads single files and there are none", "use auto")
+    return Folder(tree, split, spec, workers, persistent=name == "folder_persistent", pin=device.type == "cuda")
+
+
+def _sound(mfcc: Tensor, draw: Draw) -> Tensor:
+    """The runs of a draw out of (variants, 4 F, 13) MFCC, by one indexed read on the device that holds them."""
+    device = mfcc.device
+    steps = torch.from_numpy(draw.audio * MFCC_PER_FRAME).to(device)[:, None]
+    steps = steps + torch.arange(WINDOW_MFCC + (draw.run - 1) * MFCC_PER_FRAME, device=device)
+    steps = steps.clamp_max(mfcc.shape[1] - 1)  # only where the draw's mask hides it
+    return mfcc[torch.from_numpy(draw.variant).to(device)[:, None], steps]
+
+
+@dataclass
+class Resident:
+    """A split as a model wants it, on the device that trains: a batch is two indexed reads.
+
+    Attributes:
+        frames: (F, stored, stored) uint8.
+        mfcc: (warps, 4 F, 13) float32.
+    """
+
+    frames: Tensor
+    mfcc: Tensor
+
+    @classmethod
+    def load(cls, split: Split, spec: Spec, device: torch.device) -> "Resident":
+        """Reduce a split to the model's scale and move it to the device."""
+        frames = torch.empty((len(split.frames), *_stored(split, spec)), dtype=torch.uint8, device=device)
+        for at in range(0, len(frames), PIECE):
+            piece = prepare_frames(np.array(split.frames[at : at + PIECE]), spec)
+            frames[at : at + PIECE] = torch.from_numpy(piece).to(device)
+        return cls(frames, _mfcc(split, spec).to(device))
+
+    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+        """See `Loader`. On a GPU the draws alone are made ahead; on a CPU a batch is valid until the one after the next
+        is asked for."""
+        draws = itertools.chain.from_iterable(epoch(number) for number in numbers)
+        if self.frames.is_cuda:
+            yield from _gathered(self.frames, self.mfcc, Ahead(draws, AHEAD))
+        else:
+            yield from Ahead(_gathered(self.frames, self.mfcc, draws), AHEAD)
+
+
+@dataclass
+class Mapped:
+    """A split in a memory-mapped file: a thread copies the windows of the next batch while the step computes.
+
+    Nothing is decoded: a batch is one indexed read of the mapping. The sound is 1 % of the frames' size and stays in
+    memory.
+
+    Attributes:
+        frames: (F, stored, stored) uint8, mapped.
+        mfcc: (warps, 4 F, 13) float32.
+        pin: the batches go to a GPU, from pinned memory.
+    """
+
+    frames: Tensor
+    mfcc: Tensor
+    pin: bool
+
+    @classmethod
+    def open(cls, split: Split, spec: Spec, device: torch.device, scratch: Path) -> "Mapped":
+        """Map a split's frames, or a copy of them in `scratch`, made once, where the model wants them reduced."""
+        frames = split.frames if split.frames.shape[1] == spec.stored else _reduced(split, spec, scratch)
+        return cls(torch.from_numpy(frames), _mfcc(split, spec), pin=device.type == "cuda")
+
+    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+        """See `Loader`. On a CPU a batch is valid until the one after the next is asked for."""
+        draws = itertools.chain.from_iterable(epoch(number) for number in numbers)
+        yield from Ahead(_gathered(self.frames, self.mfcc, draws, self.pin), AHEAD)
+
+
+def _gathered(frames: Tensor, mfcc: Tensor, draws: Iterable[Draw], pin: bool = False) -> Iterator[Batch]:
+    """The batch of each draw, by one indexed read of the frames and one of the sound, on the device that has them."""
+    steps = torch.arange(WINDOW_FRAMES, device=frames.device)
+    # Memory that was used before needs no page faults, so batches take turns. That of a GPU comes from torch's own
+    # store, and so does pinned memory, which may only be written again when the copy out of it is done.
+    turns = [frames.new_empty(0) for _ in range(AHEAD + 2)]
+    for number, draw in enumerate(draws):
+        rows = torch.from_numpy(draw.video).to(frames.device)[:, None] + steps
+        if pin or frames.is_cuda:
+            out = frames.new_empty(rows.numel(), *frames.shape[1:], pin_memory=pin)
+        else:
+            out = turns[number % len(turns)]
+        lips = torch.index_select(frames, 0, rows.flatten(), out=out).unflatten(0, rows.shape)
+        sound = _sound(mfcc, draw)
+        yield Batch.of(draw, lips, sound.pin_memory() if pin else sound)
+
+
+def _stored(split: Split, spec: Spec) -> tuple[int, ...]:
+    """Shape of a frame at the model's scale."""
+    return (spec.stored, spec.stored, *split.frames.shape[3:])
+
+
+def _mfcc(split: Split, spec: Spec) -> Tensor:
+    return torch.from_numpy(np.array(prepare_mfcc(split.mfcc, spec, split.index.frames.to_numpy())))
+
+
+def _reduced(split: Split, spec: Spec, scratch: Path) -> np.ndarray:
+    path = scratch / f"frames{spec.stored}.npy"
+    if not path.is_file():
+        with files.write_aside(path) as aside:
+            out = np.lib.format.open_memmap(aside, "w+", np.uint8, (len(split.frames), *_stored(split, spec)))
+            for at in tqdm(range(0, len(out), PIECE), "reducing frames", leave=False, disable=None):
+                out[at : at + PIECE] = prepare_frames(split.frames[at : at + PIECE], spec)
+            out.flush()
+    return np.load(path, mmap_mode="c")
+
+
+def write_tree(split: Split, tree: Path) -> None:
+    """Write a split as the single files that `Folder` reads, a clip's as in the seed's layout, but for `audio.wav`.
+
+    The sound is that of variant 0; the frames lose by JPEG what `layout.QUALITY` says.
+
+    Args:
+        split: the packed split.
+        tree: a new folder.
+    """
+    with files.write_aside(tree) as aside:
+        for row in tqdm(list(split.index.itertuples()), "writing files", leave=False, disable=None):
+            folder = aside / row.clip_id
+            sound = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
+            layout.write_clip(folder, split.clip(row.clip_id), split.mfcc[0, sound])
+
+
+class Folder:
+    """The seed's way: single files, decoded by the worker processes of a `DataLoader`.
+
+    Each worker assembles whole batches, so an epoch's first waits for all of its decodes in one process; and unless
+    they are persistent, the workers themselves are started anew for every epoch.
+
+    Args:
+        tree: a folder a clip: `audio.npy` (bins, 1, 13, 20) and `frames/frame0.jpg`, ...
+        split: whose index says which row is which clip's; its arrays are not read.
+        spec: the model's.
+        workers: processes; 0 decodes in this one.
+        persistent: the workers outlive the epoch.
+        pin: the batches go to a GPU.
+    """
+
+    def __init__(self, tree: Path, split: Split, spec: Spec, workers: int, persistent: bool, pin: bool) -> None:
+        self._files = _Files(tree, split, spec)
+        self._workers, self._persistent, self._pin = workers, persistent, pin
+
+    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+        """See `Loader`; nothing is made ahead of an epoch."""
+        draws = _Draws()
+        loader = self._loader(draws)
+        for number in numbers:
+            draws.now = list(epoch(number))
+            if not self._persistent:
+                loader = self._loader(draws)
+            for draw, (lips, sound) in zip(draws.now, loader, strict=True):
+                yield Batch.of(draw, lips, sound)
+
+    def _loader(self, draws: "_Draws") -> DataLoader:
+        persistent = self._persistent and self._workers > 0
+        return DataLoader(
+            self._files,
+            sampler=draws,
+            batch_size=None,  # a draw is a batch already
+            num_workers=self._workers,
+            persistent_workers=persistent,
+            pin_memory=self._pin,
+        )
+
+
+class _Draws(Sampler[Draw]):
+    """The draws of the epoch that is read now."""
+
+    def __init__(self) -> None:
+        self.now: list[Draw] = []
+
+    def __iter__(self) -> Iterator[Draw]:
+        return iter(self.now)
+
+    def __len__(self) -> int:
+        return len(self.now)
+
+
+class _Files(Dataset[tuple[Tensor, Tensor]]):
+    """Batches out of the tree of single files, each file opened for each window that needs it."""
+
+    def __init__(self, tree: Path, split: Split, spec: Spec) -> None:
+        self._folders = [tree / clip_id for clip_id in split.index.clip_id]
+        self._starts = split.index.start.to_numpy()
+        self._spec = spec
+        missing = next((folder for folder in self._folders if not (folder / layout.FEATURES).is_file()), None)
+        if missing is not None:
+            raise InputError(missing / layout.FEATURES, "missing", "export the split again")
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        """(N, 5, stored, stored) uint8 and (A, steps, 13) float32 of a draw."""
+        lips = np.stack([self._window(int(row)) for row in draw.video])
+        sound = np.stack([self._run(int(row), draw.run) for row in draw.audio])
+        return torch.from_numpy(lips), torch.from_numpy(sound)
+
+    def _place(self, row: int) -> tuple[Path, int]:
+        clip = int(np.searchsorted(self._starts, row, "right")) - 1
+        return self._folders[clip], row - int(self._starts[clip])
+
+    def _window(self, row: int) -> np.ndarray:
+        folder, first = self._place(row)
+        names = (str(folder / layout.FRAMES / f"frame{first + n}.jpg") for n in range(WINDOW_FRAMES))
+        return prepare_frames(np.stack([_decode(name, self._spec.colours) for name in names]), self._spec)
+
+    def _run(self, row: int, windows: int) -> np.ndarray:
+        folder, first = self._place(row)
+        bins = np.load(folder / layout.FEATURES)[:, 0]
+        # Past the clip's end only where the draw's mask hides it.
+        chosen = bins[np.minimum(np.arange(first, first + windows), len(bins) - 1)].transpose(0, 2, 1)
+        steps = np.concatenate([chosen[:-1, :MFCC_PER_FRAME].reshape(-1, MFCC_SIZE), chosen[-1]])
+        if self._spec.cepstral_mean:
+            steps = steps - bins[:, :, :MFCC_PER_FRAME].mean(axis=(0, 2))
+        return steps.astype(np.float32)
+
+
+def _decode(name: str, colours: int) -> np.ndarray:
+    picture = cv2.imread(name, cv2.IMREAD_GRAYSCALE if colours == 1 else cv2.IMREAD_COLOR)
+    if picture is None:
+        raise InputError(name, "missing or no picture", "export the split again")
+    return picture if colours == 1 else picture[..., ::-1]

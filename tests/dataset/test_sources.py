@@ -1,0 +1,254 @@
+import hashlib
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from syncnet_lib.dataset import sources as corpus
+from syncnet_lib.dataset.sources import CorpusSettings
+from syncnet_lib.errors import InputError
+from syncnet_lib.media import decode as media
+
+
+def write_video(path: Path, seed: int = 0, sound: bool = True) -> None:
+    """Half a second of coloured noise; another seed is another file."""
+    rng = np.random.default_rng(seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = [np.full((64, 80, 3), rng.integers(0, 255), dtype=np.uint8) for _ in range(12)]
+    samples = rng.integers(-1000, 1000, 12 * 640 if sound else 0).astype(np.int16)
+    made = path.with_name(f"{path.stem}.mp4")
+    media.write_video(made, frames, samples)
+    made.rename(path)
+
+
+def make(tmp_path: Path, settings: CorpusSettings) -> corpus.Corpus:
+    return corpus.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
+
+
+def test_folder_keeps_videos_and_tells_why_others_are_skipped(tmp_path: Path) -> None:
+    folder = tmp_path / "my videos"
+    write_video(folder / "a.MP4", 1)
+    write_video(folder / "s3" / "Ünï cöde.mkv", 2)
+    write_video(folder / "s3" / "copy.mp4", 1)
+    write_video(folder / "mute.mov", 3, sound=False)
+    (folder / "broken.mp4").write_bytes(b"not a video at all")
+    (folder / "empty.mov").write_bytes(b"")
+    (folder / "notes.txt").write_text("x")
+    (folder / "README.md").write_text("x")
+    (folder / "loop").symlink_to(folder)
+    made = make(tmp_path, CorpusSettings(source="folder", path="my videos"))
+
+    assert made.videos.path.tolist() == ["my videos/a.MP4", "my videos/s3/Ünï cöde.mkv"]
+    assert made.videos.speaker.tolist() == ["", ""]
+    assert made.videos.video_id.str.fullmatch(r"[A-Za-z0-9_-]+").all()
+    assert made.videos.sha256[0] == hashlib.sha256((folder / "a.MP4").read_bytes()).hexdigest()
+    reasons = dict(made.skipped.itertuples(index=False))
+    assert set(reasons) == {"s3/copy.mp4", "mute.mov", "broken.mp4", "empty.mov", "notes.txt"}
+    assert reasons["mute.mov"] == "no sound track"
+    assert reasons["s3/copy.mp4"] == "same content as a.MP4"
+    assert reasons["notes.txt"] == "not a video by its name (.txt)"
+    assert made.truth.empty
+
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "raw" / "skipped.csv"), made.skipped)
+    videos, base = corpus.load(tmp_path / "raw", tmp_path)
+    assert base == tmp_path
+    pd.testing.assert_frame_equal(videos, made.videos)
+    assert all((base / path).is_file() for path in videos.path)
+    assert not (tmp_path / "raw" / "truth.csv").exists()
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    for number in range(3):
+        write_video(tmp_path / "videos" / f"{number}.mp4", number)
+    (tmp_path / "videos" / "bad.mp4").write_bytes(b"x")
+    alone = corpus.scan(tmp_path / "videos", 0, progress=False)
+    shared = corpus.scan(tmp_path / "videos", 2, progress=False)
+    for one, other in zip(alone, shared, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+
+
+@pytest.mark.parametrize("content", [None, {}, {"a.txt": b"x"}, {"a.mp4": b"x"}])
+def test_nothing_usable_is_one_line(tmp_path: Path, content: dict[str, bytes] | None) -> None:
+    if content is not None:
+        (tmp_path / "v").mkdir()
+        for name, data in content.items():
+            (tmp_path / "v" / name).write_bytes(data)
+    with pytest.raises(InputError) as error:
+        make(tmp_path, CorpusSettings(source="folder", path="v"))
+    assert "\n" not in str(error.value)
+    assert ("no such folder" if content is None else "no usable video") in str(error.value)
+
+
+def test_identifiers_are_unique_where_case_does_not_count() -> None:
+    names = ["a/b.mp4", "a_b.mp4", "A/B.avi", "é.mp4", "x" * 300 + ".mp4", "x" * 301 + ".mp4"]
+    identifiers = corpus._identifiers(names)
+    assert len({each.lower() for each in identifiers}) == len(names)
+    assert all(0 < len(each) < 100 for each in identifiers)
+
+
+def test_load_without_a_corpus(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="dvc repro corpus"):
+        corpus.load(tmp_path, tmp_path)
+
+
+def test_real_clips(real_clips: Path) -> None:
+    videos, skipped = corpus.scan(real_clips / "wild", progress=False)
+    assert len(videos) >= 7
+    assert skipped.empty
+
+
+def test_synthetic_survives_the_emptying_of_raw(tmp_path: Path) -> None:
+    settings = CorpusSettings(clips=2, identities=2, seconds=1.0, noisy_share=0.0)
+    first = make(tmp_path, settings)
+    assert first.truth.kind.tolist() == ["clean", "clean"]
+    files = sorted((tmp_path / "raw" / "videos").iterdir())
+    inodes = [file.stat().st_ino for file in files]
+    for file in files:
+        file.unlink()
+    second = make(tmp_path, settings)
+    assert [file.stat().st_ino for file in files] == inodes, "linked from the cache, not made again"
+    pd.testing.assert_frame_equal(first.videos, second.videos)
+    videos, base = corpus.load(tmp_path / "raw", tmp_path)
+    assert base == tmp_path / "raw"
+    assert all((base / path).is_file() for path in videos.path)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; cuts the first `cuts` answers in their middle, and knows Range unless `ranges` is false."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.cuts, self.ranges = 0, True
+        self.asked: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        data = self.server.files.get(self.path.lstrip("/"))
+        wanted = self.headers.get("Range", "")
+        self.server.asked.append(wanted)
+        if data is None:
+            self.send_error(404)
+            return
+        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
+        if begin >= len(data):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(data)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if begin else 200)
+        self.send_header("Content-Length", str(len(data) - begin))
+        self.end_headers()
+        if self.server.cuts:
+            self.server.cuts -= 1
+            self.wfile.write(data[begin : (begin + len(data)) // 2])
+        else:
+            self.wfile.write(data[begin:])
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # pooch waits ever longer between attempts
+    monkeypatch.setenv("NO_PROXY", "*")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_download_goes_on_where_it_was_cut(server: Server, tmp_path: Path, ranges: bool) -> None:
+    data = np.random.default_rng(0).bytes(3_000_000)
+    server.files, server.cuts, server.ranges = {"s1.zip": data}, 2, ranges
+    path = corpus.download("s1.zip", tmp_path, server.url, progress=False)
+    assert path.read_bytes() == data
+    assert server.asked[0] == ""
+    resumed = int(server.asked[1].removeprefix("bytes=").rstrip("-"))
+    assert len(data) // 2 - corpus._BLOCK < resumed <= len(data) // 2
+    assert (tmp_path / "registry.txt").read_text() == f"s1.zip {hashlib.sha256(data).hexdigest()}\n"
+    assert not list(tmp_path.glob("*.partial"))
+    asked = len(server.asked)
+    corpus.download("s1.zip", tmp_path, server.url, progress=False)
+    assert len(server.asked) == asked, "a complete file is not asked for again"
+
+
+def test_download_goes_on_in_a_later_run(server: Server, tmp_path: Path) -> None:
+    data = np.random.default_rng(0).bytes(1_000_000)
+    server.files, server.cuts = {"s1.zip": data}, 100
+    with pytest.raises(InputError, match="it goes on where it stopped"):
+        corpus.download("s1.zip", tmp_path, server.url, progress=False)
+    have = (tmp_path / "s1.zip.partial").stat().st_size
+    assert 0 < have < len(data)
+    server.cuts, server.asked = 0, []
+    assert corpus.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == data
+    assert server.asked == [f"bytes={have}-"]
+
+
+def test_download_that_was_complete_but_not_moved(server: Server, tmp_path: Path) -> None:
+    server.files = {"s1.zip": b"whole"}
+    (tmp_path / "s1.zip.partial").write_bytes(b"whole")
+    assert corpus.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
+    (tmp_path / "s1.zip").unlink()
+    (tmp_path / "s1.zip.partial").write_bytes(b"longer than the file is now")
+    assert corpus.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
+
+
+def test_another_file_than_the_first_time_is_refused(server: Server, tmp_path: Path) -> None:
+    server.files = {"s1.zip": b"first"}
+    corpus.download("s1.zip", tmp_path, server.url, progress=False).unlink()
+    server.files = {"s1.zip": b"second"}
+    with pytest.raises(InputError, match="checksum"):
+        corpus.download("s1.zip", tmp_path, server.url, progress=False)
+    assert not (tmp_path / "s1.zip").exists()
+
+
+def test_missing_file_on_the_server(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="404") as error:
+        corpus.download("s99.zip", tmp_path, server.url, progress=False)
+    assert "\n" not in str(error.value)
+
+
+def test_grid(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "GRID_URL", server.url)
+    for talker in (1, 2):
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for clip in range(2):
+                write_video(tmp_path / "v.mpg", 10 * talker + clip)
+                archive.write(tmp_path / "v.mpg", f"s{talker}/clip{clip}.mpg")
+            archive.writestr(f"../s{talker}/evil.mpg", "outside")
+            archive.writestr("notes.txt", "x")
+        server.files[f"s{talker}.zip"] = packed.getvalue()
+    made = make(tmp_path, CorpusSettings(source="grid", talkers=[1, 2]))
+    assert made.videos.path.tolist() == [f"videos/s{t}/clip{c}.mpg" for t in (1, 2) for c in (0, 1)]
+    assert made.videos.speaker.tolist() == ["s1", "s1", "s2", "s2"]
+    assert made.skipped.file.tolist() == ["s1/evil.mpg", "s2/evil.mpg"], "read, but never outside its folder"
+    server.files = {}
+    make(tmp_path, CorpusSettings(source="grid", talkers=[1]))
+
+
+def test_damaged_archive(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "GRID_URL", server.url)
+    server.files = {"s1.zip": b"no archive"}
+    with pytest.raises(InputError, match="damaged archive"):
+        make(tmp_path, CorpusSettings(source="grid", talkers=[1]))

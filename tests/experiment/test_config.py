@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from syncnet_lib.errors import InputError
+from syncnet_lib.experiment import config
+
+
+def params(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def refused(path: Path, stage: str = "corpus") -> str:
+    with pytest.raises(InputError) as error:
+        config.stage_settings(stage, path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_project_file_is_valid_for_every_stage() -> None:
+    for stage, section in config.STAGES.items():
+        values = config.stage_settings(stage)
+        fields = set(config.CommonSettings.model_fields)
+        fields |= set(config.settings_class(section).model_fields) if section else set()
+        assert set(values) == fields
+
+
+def test_profile_wins_over_section(tmp_path: Path) -> None:
+    text = "profile: paper\ntrain: {epochs: 7, lr: 1e-4}\nprofiles: {paper: {train: {epochs: 300}}}\n"
+    values = config.stage_settings("train", params(tmp_path, text))
+    assert values["epochs"] == 300
+    assert values["lr"] == 1e-4, "1e-4 is a number, as DVC reads it, and not the text of YAML 1.1"
+    default = config.stage_settings("train", params(tmp_path, text.replace("profile: paper", "profile: default")))
+    assert default["epochs"] == 7
+
+
+def test_paper_profile_is_the_seed(tmp_path: Path) -> None:
+    text = (config.ROOT / "params.yaml").read_text()
+    assert "\nprofile: default " in text
+    values = config.stage_settings("train", params(tmp_path, text.replace("\nprofile: default ", "\nprofile: paper ")))
+    seed = {"batch_size": 1024, "epochs": 300, "samples_per_clip": 5, "validate_every": 5, "margin": 20.0}
+    assert {name: values[name] for name in seed} == seed
+    assert (values["model"], values["loss"]) == ("paper", "contrastive")
+
+
+def test_workers_auto_is_a_number(tmp_path: Path) -> None:
+    assert config.stage_settings("report", params(tmp_path, "common: {workers: auto}\n"))["workers"] >= 1
+    assert config.stage_settings("report", params(tmp_path, "common: {workers: 0}\n"))["workers"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("trian: {epochs: 3}\n", "did you mean train?"),
+        ("train: {epoch: 3}\n", "did you mean epochs?"),
+        ("train: {epochs: many}\n", "epochs"),
+        ("train: {epochs: 3.5}\n", "epochs"),
+        ("train: {augment: no}\n", "augment"),
+        ("train: 3\n", "must map names to values"),
+        ("common: {device: gpu}\n", "device"),
+        ("corpus: {talkers: [21]}\n", "21"),
+        ("profile: papper\nprofiles: {paper: {}}\n", "unknown profile 'papper'"),
+        ("profiles: {paper: {corpus: {clips: 3}}}\n", "is the same for all profiles"),
+        ("profiles: {paper: {training: {epochs: 3}}}\n", "unknown section"),
+        ("profiles: {paper: {train: {epoch: 3}}}\n", "did you mean epochs?"),
+        ("profiles: 3\n", "must map profile names"),
+        ("train: {epochs: 3\n", "not YAML in line"),
+        ("- 3\n", "must map names to values"),
+        ("train: {epochs: 3, epochs: 4}\n", "not YAML"),
+    ],
+)
+def test_bad_file_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
+    message = refused(params(tmp_path, text))
+    assert expected in message
+    assert "params.yaml" in message
+
+
+def test_later_stage_reads_only_its_own_values(tmp_path: Path) -> None:
+    path = params(tmp_path, "evaluate: {vshift: none}\n")
+    assert config.stage_settings("report", path)
+    assert "vshift" in refused(path, "corpus"), "the first stage finds every slip before anything has run"
+
+
+def test_missing_file_and_unknown_stage(tmp_path: Path) -> None:
+    assert "No such file" in refused(tmp_path / "params.yaml")
+    assert "did you mean train?" in refused(config.ROOT / "params.yaml", "trian")
+
+
+def test_workdir() -> None:
+    assert config.is_pipeline("data")
+    assert config.is_pipeline(config.ROOT / "notebooks" / ".." / "data")
+    assert not config.is_pipeline("data/smoke")
+    assert config.reports("data") == config.ROOT / "reports"
+    assert config.reports("data/smoke") == config.ROOT / "data" / "smoke" / "reports"

@@ -1,0 +1,147 @@
+"""Evaluation against clips whose true offset is known, on disk as the pipeline leaves them."""
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from syncnet_lib.errors import InputError
+from syncnet_lib.experiment import evaluate
+from syncnet_lib.experiment.evaluate import Embedded, EvaluateSettings
+from syncnet_lib.media import features as audio
+from syncnet_lib.model.networks import SyncNet
+from tests import packed
+
+
+def speech(lips: np.ndarray, seed: int) -> np.ndarray:
+    """(T * 640,) int16 noise that is as loud as the lips are open."""
+    noise = np.random.default_rng(seed).normal(0, 6000, len(lips) * 640)
+    return (noise * np.repeat(lips, 640)).astype(np.int16)
+
+
+def write_clip(folder: Path, seed: int, offset: int = 0, frames: int = 60) -> None:
+    """A clip whose sound is ahead of its lips by `offset` frames."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    walk = np.convolve(rng.random(frames + 40), np.ones(4) / 4, "same")
+    lips = np.clip((walk - 0.3) * 2, 0.02, 1)
+    np.save(folder / "mouth.npy", packed.split([frames], seed).frames)
+    np.save(folder / "lips.npy", lips[20 : 20 + frames].astype(np.float32))
+    heard = lips[20 + offset : 20 + offset + frames]
+    with wave.open(str(folder / "audio.wav"), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(speech(heard, seed).tobytes())
+    np.save(folder / "mfcc.npy", audio.frame_mfcc(speech(heard, seed)))
+    np.save(folder / "speech.npy", np.ones(frames, bool))
+    (folder / "clip.json").write_text(json.dumps({}))
+
+
+@pytest.fixture
+def working_folder(tmp_path: Path) -> Path:
+    """Three held-out clips, one of each kind, and a filter's verdict on two more."""
+    table = pd.DataFrame({"clip_id": ["a", "b", "c"], "video_id": ["va", "vb", "vc"], "start": 0, "frames": 60})
+    (tmp_path / "pairs" / "test").mkdir(parents=True)
+    table.to_parquet(tmp_path / "pairs" / "test" / "index.parquet")
+    (tmp_path / "pairs" / "train").mkdir()
+    train = pd.DataFrame({"clip_id": ["d", "e"], "video_id": ["vd", "ve"]})
+    train.to_parquet(tmp_path / "pairs" / "train" / "index.parquet")
+    (tmp_path / "raw").mkdir()
+    truth = [("va", "clean", 0), ("vb", "shifted", 5), ("vc", "dubbed", 0), ("vd", "clean", 0), ("ve", "dubbed", 0)]
+    pd.DataFrame(truth, columns=["video_id", "kind", "offset_frames"]).to_csv(tmp_path / "raw" / "truth.csv")
+    (tmp_path / "filter").mkdir()
+    verdict = pd.DataFrame(
+        {"clip_id": ["d", "d", "e", "e"], "window": [0, 1, 0, 1], "kept": [True, False, False, False]}
+    )
+    verdict.to_parquet(tmp_path / "filter" / "verdict.parquet")
+    for seed, (name, offset) in enumerate({"a": 0, "b": 5, "c": 0}.items()):
+        write_clip(tmp_path / "clips" / name, seed, offset)
+    return tmp_path
+
+
+def test_held_out_clips_carry_their_truth(working_folder):
+    table = evaluate.held_out(working_folder).set_index("clip_id")
+    assert table.kind.to_dict() == {"a": "clean", "b": "shifted", "c": "dubbed"}
+    assert table.offset["b"] == 5
+    assert np.isnan(table.offset["c"])
+
+
+def test_real_videos_count_as_in_sync(working_folder):
+    (working_folder / "raw" / "truth.csv").unlink()
+    table = evaluate.held_out(working_folder)
+    assert (table.kind == "clean").all()
+    assert (table.offset == 0).all()
+
+
+def test_rejections_by_what_clips_really_are(working_folder):
+    table = evaluate.rejected_by_truth(working_folder)
+    assert table.rejected_share.to_dict() == {"clean": 0.5, "dubbed": 1.0}
+
+
+def test_the_baseline_finds_moved_sound(working_folder):
+    found = evaluate.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15)
+    assert found.offset.tolist() == [0, 5]
+    assert found.right.all()
+    for offset in (-9, -1, 12):
+        write_clip(working_folder / "clips" / f"moved{offset}", 7, offset)
+        (row,) = evaluate.aperture_verdicts(working_folder / "clips", {f"moved{offset}": 0}, 15).itertuples()
+        assert row.offset == offset
+        assert row.right == (abs(offset) <= 1)
+
+
+def test_lips_that_nobody_has_measured_are_no_baseline(working_folder):
+    lips = working_folder / "clips" / "a" / "lips.npy"
+    np.save(lips, np.full_like(np.load(lips), np.nan))
+    assert evaluate.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15).clip_id.tolist() == ["b"]
+    assert evaluate.aperture_verdicts(working_folder / "clips", {"a": 0}, 15).empty
+
+
+def test_models_side_by_side(working_folder):
+    torch.manual_seed(0)
+    models = {"base": SyncNet("small").eval(), "refined": SyncNet("small").eval()}
+    table = evaluate.held_out(working_folder)
+    results = evaluate.compare(models, working_folder / "clips", table, EvaluateSettings(vshift=10))
+    assert results.metrics["base"]["clips"] == 2
+    assert results.metrics["base"]["windows"] == 110
+    assert results.metrics["aperture"]["clip_accuracy"] == 1.0
+    curves, title = evaluate.example(results, "refined")
+    assert set(curves) == {"base", "refined"}
+    assert curves["base"].shape == (21,)
+    assert "the refined model finds" in title
+    none = evaluate.Extra(None, pd.DataFrame(), pd.DataFrame())
+    content = evaluate.metrics(results, evaluate.rejected_by_truth(working_folder), none)
+    assert json.loads(json.dumps(content))["filter"]["dubbed"]["rejected"] == 2
+
+
+def test_nothing_with_a_known_offset_is_one_line(working_folder):
+    table = evaluate.held_out(working_folder)
+    with pytest.raises(InputError, match="no clip has a known offset"):
+        evaluate.compare({}, working_folder, table[table.kind == "dubbed"], EvaluateSettings())
+
+
+def test_swapped_sound_is_told_apart():
+    rng = np.random.default_rng(0)
+    sides = [rng.normal(size=(50, 8)).astype(np.float32) for _ in range(6)]
+    clips = [Embedded(str(n), side, side) for n, side in enumerate(sides)]
+    figures, _ = evaluate.measure(clips, 15)
+    assert figures["clip_accuracy"] == 1.0
+    assert figures["swapped"]["confidence_auc"] == 1.0
+    assert figures["swapped"]["clip_accuracy"] < 1.0
+
+
+def test_a_missing_extra_folder_is_one_line(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        evaluate.extra({}, tmp_path, tmp_path, EvaluateSettings(extra_path="nowhere"), 0)
+
+
+def test_an_empty_extra_folder_is_no_error(tmp_path):
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "notes.txt").touch()
+    found = evaluate.extra({}, tmp_path, tmp_path, EvaluateSettings(extra_path="extra"), 0)
+    assert found.results is None
+    assert found.skipped.file.tolist() == ["notes.txt"]

@@ -1,0 +1,119 @@
+"""Faster ways of computing against the plain one: the same offset, the rest within the tolerance that is stated."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.infer import random_reference
+from syncnet_lib.errors import InputError
+from syncnet_lib.model import fold as fused
+from syncnet_lib.model import scoring
+from syncnet_lib.model.embed import Embedder
+from syncnet_lib.model.networks import SyncNet
+from tests.model.test_parity import clip, relative
+
+TOLERANCE = {"bf16": 0.02, "int8": 0.05}
+"""Distance of an embedding to that of fp32, over its length."""
+ON_BYTES = pytest.mark.skipif(
+    not torch.cpu.get_capabilities().get("avx512_vnni"), reason="this processor does not multiply bytes by itself"
+)
+PRECISIONS = ["bf16", pytest.param("int8", marks=ON_BYTES)]
+
+
+@pytest.fixture(scope="module")
+def v2(tmp_path_factory) -> SyncNet:
+    path = tmp_path_factory.mktemp("v2") / "syncnet_v2.model"
+    torch.save(random_reference().state_dict(), path)
+    return SyncNet.load(path)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_released_model_within_its_tolerance(v2, precision):
+    faces, mfcc = clip(48)
+    exact, fast = Embedder(v2, precision="fp32"), Embedder(v2, precision=precision)
+    v, a = exact.lips(faces), exact.sound(mfcc)
+    ours_v, ours_a = fast.lips(faces), fast.sound(mfcc)
+    assert ours_v.shape == ours_a.shape == v.shape
+    assert relative(ours_v, v) < TOLERANCE[precision]
+    assert relative(ours_a, a) < TOLERANCE[precision]
+    theirs = scoring.mean_distances(scoring.shift_distances(v, a, 10))
+    ours = scoring.mean_distances(scoring.shift_distances(ours_v, ours_a, 10))
+    assert scoring.offset(ours) == scoring.offset(theirs)
+    np.testing.assert_allclose(ours, theirs, rtol=0.01)
+    # What random weights say of lips and sound means nothing: let the lips' own embeddings, three ahead, be the sound.
+    planted = scoring.mean_distances(scoring.shift_distances(ours_v[:-3], v[3:], 10))
+    assert scoring.offset(planted) == 3
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_pieces_give_what_the_whole_gives(v2, precision):
+    faces, _ = clip(20)
+    embedder = Embedder(v2, precision=precision)
+    whole = embedder.lips(faces)
+    embedder.reset()
+    pieces = np.concatenate([embedder.lips(faces[:3]), embedder.lips(faces[3:9]), embedder.lips(faces[9:])])
+    # In bytes the ranges may have been widened at another window.
+    assert relative(pieces, whole) < (TOLERANCE["int8"] if precision == "int8" else 1e-3)
+
+
+@ON_BYTES
+def test_ranges_widen_when_a_dark_beginning_gets_light(v2):
+    faces, _ = clip(24)
+    faces[:8] //= 16
+    exact, fast = Embedder(v2, precision="fp32"), Embedder(v2, precision="int8")
+    assert relative(fast.lips(faces)[8:], exact.lips(faces)[8:]) < TOLERANCE["int8"]
+
+
+@pytest.mark.parametrize("name", ["small", "paper"])
+def test_own_models_in_bf16(name):
+    torch.manual_seed(0)
+    model = SyncNet(name).eval()
+    rng = np.random.default_rng(0)
+    crops, mfcc = rng.integers(0, 256, (20, 120, 120), dtype=np.uint8), rng.normal(size=(80, 13)).astype(np.float32)
+    exact, fast = Embedder(model, precision="fp32"), Embedder(model, precision="bf16")
+    assert relative(fast.lips(crops), exact.lips(crops)) < TOLERANCE["bf16"]
+    assert relative(fast.sound(mfcc), exact.sound(mfcc)) < TOLERANCE["bf16"]
+
+
+def test_windows_on_their_own_scale_are_the_models():
+    model = SyncNet("small")
+    frames = torch.randint(20, 200, (9, 56, 56), dtype=torch.uint8)
+    stacked = torch.stack([frames[at : at + 5] for at in range(5)])
+    torch.testing.assert_close(fused.standardise(frames, model.spec), model.planes(stacked), rtol=1e-5, atol=1e-5)
+
+
+def test_windows_of_colour_are_the_models():
+    model = SyncNet("v2")
+    frames = torch.randint(0, 256, (7, 224, 224, 3), dtype=torch.uint8)
+    stacked = torch.stack([frames[at : at + 5] for at in range(3)])
+    assert torch.equal(fused.windows(frames, model.spec).float(), model.planes(stacked))
+
+
+def test_the_model_is_not_changed():
+    model = SyncNet("v2").eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for precision in ("bf16", "int8"):
+        Embedder(model, precision=precision)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_bytes_are_for_the_released_model():
+    with pytest.raises(InputError, match="only for v2"):
+        Embedder(SyncNet("small"), precision="int8")
+
+
+def test_the_precision_is_one_the_device_has():
+    able = torch.cpu.get_capabilities()
+    assert fused.native(SyncNet("v2"), torch.device("cpu")) in ("int8", "bf16", "fp32")
+    small = fused.native(SyncNet("small"), torch.device("cpu"))
+    assert small == ("bf16" if able.get("avx512_bf16") else "fp32")
+
+
+def test_bytes_are_pooled_as_floats_are():
+    net = SyncNet("v2").eval()
+    layers = fused.Bytes(net.lips).layers + fused.Bytes(net.sound.network).layers
+    pools = [layer for layer in layers if layer.pool]
+    assert len(pools) == 5
+    for layer in pools:
+        values = torch.randint(0, 256, (2, 8, 13, 21), dtype=torch.uint8)
+        assert torch.equal(layer.pooled(values).float(), layer.pool(values.float()))

@@ -1,0 +1,118 @@
+"""Models: shapes, what they are fed, and checkpoints that carry their settings."""
+
+import numpy as np
+import pytest
+import torch
+
+from syncnet_lib.errors import InputError
+from syncnet_lib.model import networks as model
+from syncnet_lib.model.networks import SPECS, SyncNet
+
+
+@pytest.mark.parametrize(
+    ("name", "window", "embedding"),
+    [("small", (5, 56, 56), 128), ("paper", (5, 111, 111), 256), ("v2", (5, 224, 224, 3), 1024)],
+)
+def test_shapes(name, window, embedding):
+    net = SyncNet(name).eval()
+    assert net.spec.window == window
+    lips, sound = net(torch.randint(0, 256, (2, *window), dtype=torch.uint8), torch.randn(2, 20, 13))
+    assert lips.shape == sound[:, 0].shape == (2, embedding) == (2, SPECS[name].embedding)
+    length = lips.norm(dim=1)
+    assert torch.allclose(length, torch.ones(2), atol=1e-5) == SPECS[name].normalise
+
+
+@pytest.mark.parametrize("name", ["small", "paper", "v2"])
+def test_a_run_of_sound_is_its_windows_one_by_one(name):
+    net = SyncNet(name).eval()
+    steps = torch.randn(2, 20 + 4 * 6, 13)
+    run = net.embed_sound(steps)
+    assert run.shape[:2] == (2, 7)
+    for window in range(7):
+        alone = net.embed_sound(steps[:, 4 * window : 4 * window + 20])
+        torch.testing.assert_close(run[:, window], alone[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_lighting_does_not_matter_to_the_lips():
+    net = SyncNet("small").eval()
+    pixels = torch.randint(50, 150, (3, 5, 56, 56)).float()
+    one, other = net.embed_lips(pixels), net.embed_lips(pixels * 1.5 + 20)
+    assert torch.allclose(one, other, atol=0.02)
+
+
+def test_checkpoint_round_trip(tmp_path):
+    torch.manual_seed(1)
+    net = SyncNet("small").eval()
+    net.calibrate(np.random.default_rng(0).normal(3, 2, (500, 13)).astype(np.float32))
+    path = tmp_path / "a folder" / "small.safetensors"
+    net.save(path, stage="train")
+    back = SyncNet.load(path)
+    lips, sound = torch.rand(2, 5, 56, 56) * 255, torch.randn(2, 20, 13)
+    for ours, theirs in zip(net(lips, sound), back(lips, sound), strict=True):
+        assert torch.equal(ours, theirs)
+    assert not back.training
+
+
+def test_the_same_weights_give_the_same_bytes(tmp_path):
+    torch.manual_seed(1)
+    net = SyncNet("small")
+    net.save(tmp_path / "1", stage="train")
+    net.save(tmp_path / "2", stage="train")
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x80\x04}q\x00."])
+def test_another_file_is_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        SyncNet.load(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_checkpoint_names_the_cure(tmp_path):
+    with pytest.raises(InputError, match="dvc repro"):
+        SyncNet.load(tmp_path / "none")
+
+
+def test_prepared_frames_are_reduced_by_area():
+    frames = np.zeros((2, 120, 120), np.uint8)
+    frames[:, ::2] = 200  # every other line: the mean of the area is half
+    reduced = model.prepare_frames(frames, SPECS["small"])
+    assert reduced.shape == (2, 60, 60)
+    assert (reduced == 100).all()
+    assert model.prepare_frames(frames, SPECS["paper"]) is frames
+
+
+def test_cepstral_mean_is_taken_off_each_clip():
+    mfcc = np.random.default_rng(0).normal(size=(2, 4 * 15, 13)).astype(np.float32)
+    clean = model.prepare_mfcc(mfcc, SPECS["small"], np.array([10, 5]))
+    np.testing.assert_allclose(clean[:, :40].mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(clean[:, 40:].mean(1), 0, atol=1e-5)
+    assert model.prepare_mfcc(mfcc, SPECS["paper"], np.array([10, 5])) is mfcc
+
+
+def test_centre():
+    frames = torch.arange(36).view(1, 6, 6)
+    assert torch.equal(model.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
+    colour = frames[..., None].expand(-1, -1, -1, 3)
+    assert torch.equal(model.centre(colour, 2)[0, ..., 0], torch.tensor([[14, 15], [20, 21]]))
+
+
+def test_no_gpu_is_one_line():
+    assert model.pick_device("cpu").type == "cpu"
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert model.pick_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="no GPU"):
+        model.pick_device("cuda")
+
+
+def test_sizes_are_those_of_the_literature():
+    sizes = {name: model.size_of(name) for name in SPECS}
+    assert sizes["v2"].parameters - 1 == 13_631_616, "but for the temperature, which the released model does not have"
+    assert 3.0 < sizes["v2"].gflop < 3.7
+    assert sizes["small"].gflop < 0.1 < sizes["paper"].gflop
+    assert sizes["small"].parameters == sum(parameter.numel() for parameter in SyncNet("small").parameters())
+    assert sizes["paper"].inputs == 5 * 111 * 111 + 20 * 13 * 4

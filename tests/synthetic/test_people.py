@@ -1,0 +1,37 @@
+"""people: everybody is somebody else, can speak, and is the same every time."""
+
+import numpy as np
+
+from syncnet_lib.synthetic import people
+from syncnet_lib.synthetic.voice import Voice, speak
+
+
+def test_people_differ_and_stay_the_same() -> None:
+    crowd = [people.identity(1, n) for n in range(30)]
+    assert crowd == [people.identity(1, n) for n in range(30)]
+    assert len({person.look for person in crowd}) == 30
+    assert len({person.voice for person in crowd}) == 30
+    assert people.identity(2, 0) != crowd[0]
+
+
+def test_every_voice_exists() -> None:
+    for accent in people._ACCENTS + people._FOREIGN:
+        speak("bin", Voice(accent, rate=200, pitch=50))
+    for variant in people._MALE + people._FEMALE:
+        speak("bin", Voice(f"en+{variant}", rate=200, pitch=50))
+
+
+def test_sentences_vary_and_some_follow_the_grammar_of_grid() -> None:
+    rng = np.random.default_rng(0)
+    sentences = [people.sentence(rng) for _ in range(200)]
+    assert len(set(sentences)) > 190
+    commands = [s for s in sentences if s.split()[0] in people._GRID[0] and s.split()[-1] in people._GRID[-1]]
+    assert 50 < len(commands) < 110
+
+
+def test_scenes_keep_the_face_inside_the_frame() -> None:
+    for seed in range(200):
+        scene = people.scene(np.random.default_rng(seed), 360, 288)
+        half_width, half_height = 45 * scene.scale, 75 * scene.scale
+        assert half_width < scene.centre[0] < 360 - half_width
+        assert half_height < scene.centre[1] + 20 < 288 - 0.5 * half_height

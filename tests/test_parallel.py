@@ -1,0 +1,152 @@
+"""fanout: results, failures and killed workers, with real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncnet_lib import parallel as fanout
+from syncnet_lib.errors import InputError
+from tests.conftest import ROOT
+
+
+def _square(number: int) -> int:
+    if number == 3:
+        raise ValueError("three")
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def _pid(_: int) -> int:
+    time.sleep(0.2)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_item_comes_back_once_with_its_own_outcome(workers: int) -> None:
+    items = [0, 1, 2, 3, 4] + ([5] if workers else []) + list(range(6, 10))
+    outcome = dict(fanout.run(_square, items, workers=workers, progress=False))
+    assert sorted(outcome) == items
+    for number, result in outcome.items():
+        if number == 3:
+            assert isinstance(result, ValueError)
+            assert str(result) == "three"
+        elif number == 5:
+            assert isinstance(result, fanout.WorkerLost)
+        else:
+            assert result == number * number
+
+
+def test_work_is_done_in_the_asked_number_of_other_processes() -> None:
+    pids = {pid for _, pid in fanout.run(_pid, range(6), workers=2, progress=False)}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+
+
+def test_nothing_to_do() -> None:
+    assert list(fanout.run(_square, [], workers=2)) == []
+
+
+def test_leaving_early_stops_the_workers() -> None:
+    start = time.monotonic()
+    for _ in fanout.run(time.sleep, [0.01, 60, 60], workers=2, progress=False):
+        break
+    assert time.monotonic() - start < 20
+
+
+def _slow_pid(number: int) -> tuple[int, int]:
+    time.sleep(0.3)
+    return number, os.getpid()
+
+
+def test_a_cluster_by_its_address_survives_the_loss_of_a_worker(tmp_path: Path) -> None:
+    """A real scheduler and two worker processes; one of them is killed in the middle."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+    }
+    address_file = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(address_file)]
+    common = {"env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    processes = [subprocess.Popen([*command, "--port", "0", "--no-dashboard"], **common)]
+    try:
+        worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(address_file)]
+        worker += ["--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        processes += [subprocess.Popen(worker, **common) for _ in range(2)]
+        until = time.monotonic() + 60
+        while not address_file.exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        address = json.loads(address_file.read_text())["address"]
+        results = {}
+        for item, result in fanout.run(_slow_pid, range(12), workers=0, scheduler=address, progress=False):
+            results[item] = result
+            if len(results) == 4:
+                processes[1].send_signal(signal.SIGKILL)
+        assert sorted(results) == list(range(12))
+        assert [results[item][0] for item in range(12)] == list(range(12))
+        assert {pid for _, pid in results.values()} == {process.pid for process in processes[1:]}
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def _numbers(count: int, last: str) -> Iterator[int]:
+    yield from range(count)
+    if last == "wrong":
+        raise InputError("numbers", "no more", "count again")
+    if last == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_items_of_another_process_come_in_their_order() -> None:
+    assert list(fanout.Apart(_numbers, 100, "fine", count=3)) == list(range(100))
+
+
+def test_what_ends_the_other_process_is_raised_here() -> None:
+    for last, expected in (("wrong", InputError), ("killed", fanout.WorkerLost)):
+        items = fanout.Apart(_numbers, 2, last, count=3)
+        assert [next(items), next(items)] == [0, 1]
+        with pytest.raises(expected):
+            next(items)
+
+
+def _endless() -> Iterator[int]:
+    while True:
+        time.sleep(0.01)
+        yield os.getpid()
+
+
+def _gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        state = Path("/proc", str(pid), "stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_the_other_process_ends_with_its_consumer() -> None:
+    items = fanout.Apart(_endless, count=3)
+    pid = next(items)
+    items.close()
+    assert _gone(pid)
+    assert next(items, None) is None
+    script = (
+        "import os, signal, tests.test_parallel; from syncnet_lib import parallel as fanout\n"
+        "if __name__ == '__main__':\n"
+        "    print(next(fanout.Apart(tests.test_parallel._endless, count=3)), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL
+    assert _gone(int(done.stdout))

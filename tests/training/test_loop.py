@@ -1,0 +1,216 @@
+"""A tiny real training: it learns, it repeats, and an interruption changes nothing."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from syncnet_lib.training import loop as train
+from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.training.timing import PhaseTimer
+from tests import packed
+
+CPU = torch.device("cpu")
+TINY = TrainSettings(epochs=4, batch_size=32, samples_per_clip=8, validate_every=2, lr=2.0e-3)
+
+
+def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0) -> list[train.Epoch]:
+    splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
+    done = []
+    for epoch in train.fit(*splits, settings, seed, CPU, folder, PhaseTimer(CPU)):
+        done.append(epoch)
+        if epoch.number == epochs:
+            break
+    return done
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / train.STATE, weights_only=True)["model"]
+
+
+@pytest.mark.parametrize("loss", ["matching", "contrastive"])
+def test_it_learns(tmp_path, loss):
+    # Without variation of the sound: its level, all that the contrastive loss needs here, would be hidden for too long.
+    settings = TrainSettings(
+        loss=loss, margin=1.0, epochs=12, batch_size=64, samples_per_clip=32, validate_every=12, augment=False
+    )
+    done = run(tmp_path, settings)
+    assert done[-1].loss < 0.8 * done[0].loss
+    assert done[-1].validation["auc"] > 0.75
+    assert done[-1].best
+    assert "val auc" in done[-1].line(12)
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", epochs=2)
+    assert not (tmp_path / "parts" / ".state.pt").exists()
+    resumed = run(tmp_path / "parts")
+    assert [epoch.loss for epoch in resumed] == [epoch.loss for epoch in whole]
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "parts")[name]), name
+    whole_best, resumed_best = ((tmp_path / part / train.BEST).read_bytes() for part in ("whole", "parts"))
+    assert whole_best == resumed_best
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = [{tests!r}]
+import torch; torch.set_num_threads(1)
+from tests.training import test_loop as test_train
+from pathlib import Path
+for epoch in test_train.run(Path({folder!r})): print(epoch.number, flush=True)
+"""
+
+
+def test_kill_minus_nine_in_the_middle_of_a_step(tmp_path):
+    whole = run(tmp_path / "whole")
+    script = SCRIPT.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path / "killed"))
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
+    state = tmp_path / "killed" / train.STATE
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert state.exists()
+    resumed = run(tmp_path / "killed")
+    assert [epoch.loss for epoch in resumed] == pytest.approx([epoch.loss for epoch in whole], rel=1e-5)
+    assert train.best(tmp_path / "killed").spec.name == "small"
+
+
+def test_another_trainings_state_is_not_taken_up(tmp_path):
+    run(tmp_path, epochs=2)
+    other = run(tmp_path, TINY.model_copy(update={"lr": 1.0e-3}))
+    assert [epoch.number for epoch in other] == [1, 2, 3, 4]
+    assert torch.load(tmp_path / train.STATE, weights_only=True)["identity"]["settings"]["lr"] == 1.0e-3
+
+
+def test_warm_up_and_cosine():
+    rates = [train.rate(step, 100, 1.0) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 3)
+    assert max(rates) == 1.0
+    assert rates[-1] < 0.001
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+
+
+def test_a_number_that_is_none_stops_with_the_last_good_state(tmp_path):
+    run(tmp_path, epochs=2)
+    state = torch.load(tmp_path / train.STATE, weights_only=True)
+    state["model"]["lips.0.weight"].fill_(float("nan"))
+    torch.save(state, tmp_path / train.STATE)
+    with pytest.raises(FloatingPointError, match=r"epoch 3 step 0.*clip.*state\.pt"):
+        run(tmp_path)
+
+
+def test_follow_reports_and_publishes(tmp_path):
+    timer = PhaseTimer(CPU)
+    seen = {}
+    splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
+    epochs = train.fit(*splits, TINY, 0, CPU, tmp_path / "state", timer)
+    history = train.follow(epochs, 4, timer, lambda record, step: seen.update({step: record}))
+    assert history.epoch.tolist() == [1, 2, 3, 4]
+    assert history.auc.notna().tolist() == [False, True, False, True]
+    assert seen[2]["ms_backward"] > 0
+    assert "auc" not in seen[1]
+    best = train.best(tmp_path / "state")
+    path = train.publish(best, history, tmp_path / "models", stage="train")
+    assert path.is_file()
+    assert (tmp_path / "models" / "history.csv").read_text().startswith("epoch,loss,lr")
+    figures = train.summarise(history, splits[0])
+    assert figures["positives"] == 8 * 35
+    assert figures["val_auc"] == pytest.approx(history.auc.max(), abs=1e-6)
+    genuine, shifted = train.validation_distances(best, splits[1])
+    assert len(genuine) == 4 * 35
+    assert len(shifted) > 20 * len(genuine) / 2
+
+
+def test_tenths_by_steps():
+    rates = [train.rate(step, 100, 1.0, "step") for step in range(100)]
+    assert [rates[step] for step in (10, 49, 50, 74, 75, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+@pytest.mark.parametrize("loader", ["mapped", "folder", "folder_persistent"])
+def test_an_interruption_changes_nothing_whatever_the_loader(tmp_path, loader):
+    settings = TINY.model_copy(update={"loader": loader, "epochs": 3})
+    whole = run(tmp_path / "whole", settings)
+    run(tmp_path / "parts", settings, epochs=1)
+    resumed = run(tmp_path / "parts", settings)
+    assert [epoch.loss for epoch in resumed] == [epoch.loss for epoch in whole]
+    for name, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "parts")[name]), name
+
+
+def test_resident_and_mapped_train_the_same_weights(tmp_path):
+    settings = TINY.model_copy(update={"epochs": 2})
+    for loader in ("resident", "mapped"):
+        run(tmp_path / loader, settings.model_copy(update={"loader": loader}))
+    for name, value in weights(tmp_path / "resident").items():
+        assert torch.equal(value, weights(tmp_path / "mapped")[name]), name
+
+
+def test_what_auto_means_is_decided_by_the_machine():
+    settings = train.resolve(TINY, packed.split([40] * 8), CPU)
+    assert settings.loader == "resident"
+    assert settings.processes == 1
+    assert settings.precision == train.native_precision(CPU)
+    given = TINY.model_copy(update={"loader": "mapped", "precision": "fp32", "processes": 2})
+    assert train.resolve(given, packed.split([40] * 8), CPU) == given
+
+
+def test_bf16_learns_what_fp32_learns(tmp_path):
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        done = run(tmp_path / precision, TINY.model_copy(update={"precision": precision}))
+        losses[precision] = [epoch.loss for epoch in done]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+    assert losses["bf16"] != losses["fp32"]
+
+
+def test_early_stopping_waits_for_its_patience_and_is_not_undone_by_a_resume(tmp_path):
+    def epoch(number: int, best: bool) -> train.Epoch:
+        return train.Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
+
+    past = [epoch(1, True), epoch(2, False), epoch(3, True), epoch(4, False)]
+    assert not train.stopped_early(past, 2)
+    assert train.stopped_early([*past, epoch(5, False)], 2)
+    assert not train.stopped_early([*past, epoch(5, False)], 0)
+    # A rate of nearly nothing: the first validation stays the best.
+    settings = TINY.model_copy(update={"lr": 1e-12, "epochs": 9, "validate_every": 1, "early_stopping": 2})
+    done = run(tmp_path, settings)
+    assert len(done) < 9
+    assert train.stopped_early(done, 2)
+    assert run(tmp_path, settings) == done
+
+
+MEMORY = """
+import resource, sys
+sys.path[:0] = [{tests!r}]
+import torch; torch.set_num_threads(1)
+from tests.training import test_loop as test_train
+from pathlib import Path
+test_train.run(Path({folder!r}) / "small", test_train.TINY.model_copy(update=dict(epochs=1)))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 600 * 2**20,) * 2)
+large = dict(epochs=1, batch_size=2048, samples_per_clip=256)
+test_train.run(Path({folder!r}) / "large", test_train.TINY.model_copy(update=large))
+"""
+
+
+def test_lack_of_memory_names_the_batch_that_fits(tmp_path):
+    script = MEMORY.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+    )
+    line = done.stderr.splitlines()[-1]
+    found = re.search(r"train\.batch_size on cpu: no memory for 2048 windows a process; a batch of (\d+) fits", line)
+    assert found, done.stderr
+    assert 256 <= int(found[1]) < 2048
+    assert int(found[1]) % 256 == 0
