@@ -24,18 +24,13 @@ import av
 import numpy as np
 import typer
 
-from syncnet_lib import files
-from syncnet_lib import parallel as fanout
-from syncnet_lib.dataset import sources as corpus
-from syncnet_lib.experiment import config
-from syncnet_lib.measurement import analyse as infer
-from syncnet_lib.measurement import checkpoints, verdict
-from syncnet_lib.measurement import stream as watch
+from syncnet_lib import files, parallel
+from syncnet_lib.measurement import analyse, checkpoints, stream, verdict
 from syncnet_lib.measurement.result import Result
 from syncnet_lib.measurement.stream import Seen
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import remux
-from syncnet_lib.media.decode import FPS
+from syncnet_lib.media import audio, decode, encode, remux
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.paths import ROOT
 
 MOVES = range(-10, 11)
 RATES = {"24": (24,), "30": (30,), "50": (50,), "variable": (15, 30, 24, 50)}
@@ -54,7 +49,7 @@ class Bench:
 
     def __init__(self, checkpoint: str) -> None:
         self.model, self.info = checkpoints.load(checkpoint, "cpu")
-        self.settings = infer.settings_for(self.model, 15, None, cropped=False)
+        self.settings = analyse.settings_for(self.model, 15, None, cropped=False)
 
     def measure(self, path: Path, seen: list[Seen] | None = None) -> Result:
         """The verdict on a file, by the faces that were seen in one with the same pictures where there is one."""
@@ -70,7 +65,7 @@ class Bench:
         Raises:
             InputError: it cannot be measured.
         """
-        seen = list(watch.watch(path, self.settings, self.model.spec.crop, cropped=False))
+        seen = list(stream.watch(path, self.settings, self.model.spec.crop, cropped=False))
         still = self.measure(path, seen)
         row: dict[str, Any] = {"path": path.name, "offset": still.offset_frames, "confidence": still.confidence}
         row["sure"] = still.sureness == "sure"
@@ -85,9 +80,9 @@ class Bench:
             if other is not None:
                 row["rates"] = {name: self.converted(path, Path(folder), rates) for name, rates in RATES.items()}
                 swapped = Path(folder) / "swapped.mp4"
-                frames, sound = list(media.read_frames(path)), media.read_audio(other)
-                other_sound = np.resize(np.roll(sound, len(sound) // 2), len(frames) * media.SAMPLES_PER_FRAME)
-                media.write_video(swapped, frames, other_sound)
+                frames, sound = list(decode.read_frames(path)), audio.read_audio(other)
+                other_sound = np.resize(np.roll(sound, len(sound) // 2), len(frames) * SAMPLES_PER_FRAME)
+                encode.write_video(swapped, frames, other_sound)
                 row["swapped_confidence"] = self.measure(swapped).confidence
         return row
 
@@ -101,11 +96,11 @@ class Bench:
     def converted(self, path: Path, folder: Path, rates: tuple[int, ...]) -> int:
         """The offset at other rates: each picture of the new clock shows what was on the screen then."""
         made = folder / "rate.mp4"
-        shown = list(media.read_frames(path))
+        shown = list(decode.read_frames(path))
         times = list(itertools.takewhile(lambda time: time < Fraction(len(shown), FPS), clock(rates)))
         frames = (shown[int(time * FPS)] for time in times)
         height, width = shown[0].shape[:2]
-        write_timed(made, zip(times, frames, strict=True), (width, height), media.read_audio(path))
+        write_timed(made, zip(times, frames, strict=True), (width, height), audio.read_audio(path))
         offset = self.measure(made).offset_frames
         made.unlink()
         return offset
@@ -126,17 +121,17 @@ def write_timed(
     """A video whose pictures have any times, in seconds."""
     ticks = Fraction(1, 600)  # of 24, 30, 50 and 15 a second all are whole numbers
     with av.open(str(path), "w") as out:
-        video = out.add_stream("libx264", rate=50, options=media.encoder_options("libx264", 18))
+        video = out.add_stream("libx264", rate=50, options=encode.encoder_options("libx264", 18))
         video.width, video.height = size
         video.pix_fmt, video.codec_context.time_base = "yuv420p", ticks
-        sound = out.add_stream("aac", rate=media.SAMPLE_RATE, layout="mono")
+        sound = out.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         for time, pixels in frames:
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = round(time / ticks), ticks
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         block = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        block.sample_rate, block.pts, block.time_base = media.SAMPLE_RATE, 0, Fraction(1, media.SAMPLE_RATE)
+        block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
         out.mux([*sound.encode(block), *sound.encode(None)])
 
 
@@ -186,26 +181,26 @@ def summary(rows: list[dict[str, Any]], threshold: float | None) -> dict[str, An
 
 def main(
     checkpoint: Annotated[str, typer.Option(help="small, base, refined, or a file")] = "small",
-    clips: Annotated[Path, typer.Option(help="folder of videos")] = config.ROOT.parent / "shared" / "clips",
+    clips: Annotated[Path, typer.Option(help="folder of videos")] = ROOT.parent / "shared" / "clips",
     every: Annotated[int, typer.Option(min=1, help="in folders of more than 20 videos, one of so many closely")] = 15,
-    out: Annotated[Path, typer.Option(help="the results")] = config.ROOT / "reports" / "bench" / "equivariance.json",
+    out: Annotated[Path, typer.Option(help="the results")] = ROOT / "reports" / "bench" / "equivariance.json",
 ) -> None:
     """Measure all clips of a folder; the results are written after each clip, so that an interruption keeps them."""
     if not clips.is_dir():
         print(f"skipped: no folder {clips}")
         return
     jobs = []
-    for folder in sorted({path.parent for path in clips.rglob("*") if path.suffix.lower() in corpus.SUFFIXES}):
-        videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in corpus.SUFFIXES)
+    for folder in sorted({path.parent for path in clips.rglob("*") if path.suffix.lower() in decode.SUFFIXES}):
+        videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in decode.SUFFIXES)
         closely = every if len(videos) > 20 else 1
         for number, (path, other) in enumerate(zip(videos, videos[1:] + videos[:1], strict=True)):
             jobs.append(Job(checkpoint, path, None if number % closely else other))
     _, info = checkpoints.load(checkpoint, "cpu")
     rows, skipped = {}, {}
     cores = len(os.sched_getaffinity(0))
-    for job, row in fanout.run(work, jobs, workers=cores, describe="equivariance"):
+    for job, row in parallel.run(work, jobs, workers=cores, describe="equivariance"):
         if isinstance(row, Exception):
-            skipped[job.path.name] = fanout.reason(row)
+            skipped[job.path.name] = parallel.reason(row)
         else:
             rows[job.path] = row
         ordered = [rows[path] for path in sorted(rows)]

@@ -33,19 +33,18 @@ import numpy as np
 import pandas as pd
 
 from syncnet_lib import files
-from syncnet_lib.dataset import extract as clips
-from syncnet_lib.dataset import sources as corpus
+from syncnet_lib.dataset import extract, sources
 from syncnet_lib.dataset.extract import ExtractSettings
-from syncnet_lib.experiment import config
-from syncnet_lib.faces import detect as faces
+from syncnet_lib.faces import crops, detect, geometry
 from syncnet_lib.faces.shots import THUMBNAIL, ShotFinder
 from syncnet_lib.faces.track import FaceTracker
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import remux
-from syncnet_lib.media.decode import FPS, Picture
-from syncnet_lib.synthetic import corpus as synthetic
+from syncnet_lib.media import audio, decode, encode, remux
+from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.decode import Picture
+from syncnet_lib.paths import ROOT
+from syncnet_lib.synthetic import corpus
 
-OUT = config.ROOT / "reports" / "bench" / "extract.json"
+OUT = ROOT / "reports" / "bench" / "extract.json"
 MADE = {"360p.mp4": ((640, 360), "libx264"), "1080p.mp4": ((1920, 1080), "libx265")}
 """Videos that are made to be measured: size and encoder."""
 LENGTHS = (2.0, 20.0)
@@ -64,11 +63,11 @@ def phases(path: Path) -> dict[str, float]:
         spent[phase] += now - at
         at = now
 
-    for _ in media.audio_blocks(path):
+    for _ in audio.audio_blocks(path):
         pass
     clock("sound")
     tracker, finder, frames = FaceTracker(settings), ShotFinder(settings.shot_threshold), 0
-    for picture in media.pictures(path):
+    for picture in decode.pictures(path):
         clock("decode")
         cut = finder.cut_before(picture.thumbnail(THUMBNAIL))
         clock("shots")
@@ -87,10 +86,10 @@ def reference(path: Path) -> float:
     """Processor seconds of the reference's way with the same detector and crops."""
     start = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        for _ in media.audio_blocks(path):
+        for _ in audio.audio_blocks(path):
             pass
         files = []
-        for number, frame in enumerate(media.read_frames(path)):
+        for number, frame in enumerate(decode.read_frames(path)):
             files.append(f"{folder}/{number:06d}.jpg")
             cv2.imwrite(files[-1], frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
         finder = ShotFinder(ExtractSettings().shot_threshold)
@@ -102,16 +101,16 @@ def reference(path: Path) -> float:
         for file in files:
             picture = _picture(cv2.imread(file))
             width, height = picture.size
-            found = faces.detect(picture, faces.whole(width, height))
-            for region in faces.tiles(width, height, min(width, height)):
-                found = found or faces.detect(picture, region)
-            face = faces.mesh(picture, found[0][1]) if found else None
+            found = detect.detect(picture, geometry.whole(width, height))
+            for region in geometry.tiles(width, height, min(width, height)):
+                found = found or detect.detect(picture, region)
+            face = detect.mesh(picture, found[0][1]) if found else None
             places.append(None if face is None else face.mouth)
         for file, place in zip(files, places, strict=True):
             image = cv2.imread(file)
             if place is not None:
                 x, y, side, roll = place
-                faces.sample(image, faces.square(x, y, side, roll, 120), 120, faces.PAD_VALUE)
+                crops.sample(image, geometry.square(x, y, side, roll, 120), 120, crops.PAD_VALUE)
     return time.process_time() - start
 
 
@@ -126,7 +125,7 @@ def speed(paths: Sequence[Path]) -> list[dict[str, Any]]:
     phases(paths[0])  # models are loaded once per process, and that is no part of a video
     rows = []
     for path in paths:
-        info, spent = media.probe(path), phases(path)
+        info, spent = decode.probe(path), phases(path)
         duration = spent.pop("duration")
         row = {name: duration / seconds for name, seconds in spent.items()}
         row["reference's way"] = duration / reference(path)
@@ -146,7 +145,7 @@ def workers(folder: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
             start = time.perf_counter()
             out, cache = Path(scratch, "clips"), Path(scratch, "cache")
-            clips.extract(table, folder, out, cache, ExtractSettings(), count, progress=False)
+            extract.extract(table, folder, out, cache, ExtractSettings(), count, progress=False)
             seconds[str(count)] = round(time.perf_counter() - start, 1)
     return {"videos": len(names), "seconds": seconds, "ratio": round(seconds["1"] / seconds["2"], 2)}
 
@@ -154,10 +153,10 @@ def workers(folder: Path) -> dict[str, Any]:
 def found(tree: Path) -> list[dict[str, Any]]:
     """In which share of the frames a face that became a clip is seen; a row a folder of videos."""
     cores = len(os.sched_getaffinity(0))
-    videos, unusable = corpus.scan(tree, cores, progress=False)
+    videos, unusable = sources.scan(tree, cores, progress=False)
     with tempfile.TemporaryDirectory() as scratch:
         out, cache = Path(scratch, "clips"), Path(scratch, "cache")
-        manifest, refused = clips.extract(videos, tree, out, cache, ExtractSettings(), cores)
+        manifest, refused = extract.extract(videos, tree, out, cache, ExtractSettings(), cores)
         frames = pd.read_csv(cache / "timing.csv").set_index("path").frames
     for row in pd.concat([unusable, refused]).itertuples():
         print(f"not used: {row.file}: {row.reason}")
@@ -195,7 +194,7 @@ def _peak(path: Path, minutes: float) -> dict[str, Any]:
         before = _resident()
         table = pd.DataFrame({"video_id": ["long"], "path": [long.name]})
         start = time.perf_counter()
-        manifest, _ = clips.extract(
+        manifest, _ = extract.extract(
             table, long.parent, long.parent / "clips", long.parent / "cache", ExtractSettings(), 0, progress=False
         )
         seconds = time.perf_counter() - start
@@ -218,7 +217,7 @@ def _resident() -> int:
 
 def repeat(path: Path, out: Path, seconds: float) -> None:
     """A video over and over until it is so long, at least once, by its packets; nothing is decoded but to count."""
-    period = Fraction(sum(1 for _ in media.pictures(path)), FPS)
+    period = Fraction(sum(1 for _ in decode.pictures(path)), FPS)
     with av.open(str(out), "w") as target:
         copies: dict[int, av.stream.Stream] = {}
         for turn in range(max(1, round(seconds / period))):
@@ -239,20 +238,20 @@ def repeat(path: Path, out: Path, seconds: float) -> None:
 
 def _made(folder: Path) -> list[Path]:
     """A talking head in each of the formats of MADE."""
-    settings = synthetic.SyntheticSettings(clips=1, identities=2, seconds=8.0, noisy_share=0.0)
-    videos, _ = synthetic.make(folder / "small", settings, seed=0, workers=0, progress=False)
+    settings = corpus.SyntheticSettings(clips=1, identities=2, seconds=8.0, noisy_share=0.0)
+    videos, _ = corpus.make(folder / "small", settings, seed=0, workers=0, progress=False)
     source = folder / "small" / videos["path"][0]
     for name, (size, codec) in MADE.items():
-        larger = (cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in media.read_frames(source))
-        with faces.silent_stderr():  # x265 reports every setting
-            media.write_video(folder / name, larger, media.read_audio(source), video_codec=codec, crf=23)
+        larger = (cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC) for frame in decode.read_frames(source))
+        with detect.silent_stderr():  # x265 reports every setting
+            encode.write_video(folder / name, larger, audio.read_audio(source), video_codec=codec, crf=23)
     return [folder / name for name in MADE]
 
 
 def _everything(folder: Path) -> dict[str, Any]:
     made = _made(folder)
-    several = synthetic.SyntheticSettings(clips=96, identities=8, seconds=10.0, noisy_share=0.0)
-    synthetic.make(folder / "several", several, seed=0, workers=len(os.sched_getaffinity(0)))
+    several = corpus.SyntheticSettings(clips=96, identities=8, seconds=10.0, noisy_share=0.0)
+    corpus.make(folder / "several", several, seed=0, workers=len(os.sched_getaffinity(0)))
     return {
         "speed": speed(made),
         "workers": workers(folder / "several" / "videos"),

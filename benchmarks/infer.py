@@ -26,15 +26,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from syncnet_lib import files
-from syncnet_lib.dataset import extract as clips
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import features as audio
-from syncnet_lib.media.features import FPS, MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model import fold as fused
-from syncnet_lib.model import scoring
+from syncnet_lib.dataset import clips, extract
+from syncnet_lib.media import decode, encode, features
+from syncnet_lib.media.audio import read_audio
+from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.model import checkpoint, fold, scoring
 from syncnet_lib.model.embed import BATCH, SOUND_BATCH, Embedder
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.synthetic import corpus as synthetic
+from syncnet_lib.synthetic import corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
@@ -133,11 +133,11 @@ def reference_distances(video: np.ndarray, audio: np.ndarray, vshift: int) -> np
 def footage(frames: int) -> tuple[np.ndarray, np.ndarray]:
     """A talking head's faces (T, 224, 224, 3) uint8 and its sound (T * 640,) int16."""
     with tempfile.TemporaryDirectory() as folder:
-        length = synthetic.SyntheticSettings(clips=1, identities=2, seconds=frames / FPS, noisy_share=0.0)
-        videos, _ = synthetic.make(Path(folder), length, seed=0, workers=0, progress=False)
-        settings = clips.ExtractSettings(crops="both", min_track=frames)
+        length = corpus.SyntheticSettings(clips=1, identities=2, seconds=frames / FPS, noisy_share=0.0)
+        videos, _ = corpus.make(Path(folder), length, seed=0, workers=0, progress=False)
+        settings = extract.ExtractSettings(crops="both", min_track=frames)
         out = Path(folder, "clips")
-        manifest, _ = clips.extract(videos, Path(folder), out, Path(folder, "cache"), settings, 0, progress=False)
+        manifest, _ = extract.extract(videos, Path(folder), out, Path(folder, "cache"), settings, 0, progress=False)
         clip = out / manifest.clip_id[0]
         return np.load(clip / "face.npy"), clips.load(clip).samples
 
@@ -157,11 +157,11 @@ def released(frames: int = 105) -> dict[str, Any]:
     """The released model against the reference's way: windows a second by precision, and what becomes of the answer."""
     net = random_reference()
     faces, sound = footage(frames)
-    mfcc = audio.frame_mfcc(sound)
+    mfcc = features.frame_mfcc(sound)
     with tempfile.TemporaryDirectory() as folder:
         torch.save(net.state_dict(), Path(folder, "v2.model"))
-        model = SyncNet.load(Path(folder, "v2.model"))
-    fastest = fused.native(model, torch.device("cpu"))
+        model = checkpoint.load(Path(folder, "v2.model"))
+    fastest = fold.native(model, torch.device("cpu"))
     embedders = {name: Embedder(model, precision=name) for name in dict.fromkeys(("fp32", "bf16", fastest))}
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -205,10 +205,10 @@ def layers() -> dict[str, dict[str, float]]:
         if operations:
             rows[name]["gflop_per_s"] = round(operations / seconds / 1e9, 1)
 
-    note("lips: windows", BATCH["v2"], 0, lambda: fused.windows(frames, model.spec))
-    lips, sound = fused.Bytes(model.lips), fused.Bytes(model.sound.get_submodule("network"))
+    note("lips: windows", BATCH["v2"], 0, lambda: fold.windows(frames, model.spec))
+    lips, sound = fold.Bytes(model.lips), fold.Bytes(model.sound.get_submodule("network"))
     inputs = {
-        "lips": fused.windows(frames, model.spec),
+        "lips": fold.windows(frames, model.spec),
         "sound": torch.randn(SOUND_BATCH, 1, MFCC_SIZE, WINDOW_MFCC) * 10,
     }
     for side, stream in (("lips", lips), ("sound", sound)):
@@ -234,12 +234,12 @@ def layers() -> dict[str, dict[str, float]]:
 def make_video(path: Path, seconds: int = 36) -> None:
     """A talking head, 640x360 at 25 fps with sound, whose length is that of the seed's example."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = synthetic.SyntheticSettings(clips=1, identities=2, seconds=float(seconds), noisy_share=0.0)
-        videos, _ = synthetic.make(Path(folder), settings, seed=0, workers=0, progress=False)
+        settings = corpus.SyntheticSettings(clips=1, identities=2, seconds=float(seconds), noisy_share=0.0)
+        videos, _ = corpus.make(Path(folder), settings, seed=0, workers=0, progress=False)
         source = Path(folder, videos.path[0])
         frames = (cv2.copyMakeBorder(cv2.resize(frame, (450, 360)), 0, 0, 95, 95, cv2.BORDER_REPLICATE)
-                  for frame in media.read_frames(source))  # fmt: skip
-        media.write_video(path, frames, media.read_audio(source))
+                  for frame in decode.read_frames(source))  # fmt: skip
+        encode.write_video(path, frames, read_audio(source))
 
 
 def answer(video: Path, checkpoint: str, seconds: float) -> dict[str, Any]:
@@ -279,7 +279,7 @@ def whole_files(small: str, seconds: int = 36) -> dict[str, Any]:
         torch.save(random_reference().state_dict(), v2)
         if not small:
             small = str(Path(folder, "small.safetensors"))
-            SyncNet("small").save(Path(small))
+            checkpoint.save(SyncNet("small"), Path(small))
         return {"small": answer(video, small, seconds), "v2": answer(video, str(v2), seconds)}
 
 

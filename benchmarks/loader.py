@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 
 from syncnet_lib import files
-from syncnet_lib.experiment import config, studies
+from syncnet_lib.experiment import studies
 from syncnet_lib.media.features import WINDOW_FRAMES
-from syncnet_lib.model.networks import SPECS
+from syncnet_lib.model.spec import SPECS
+from syncnet_lib.paths import ROOT
 from syncnet_lib.training import timing
-from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.training.settings import TrainSettings
 
 FAST_EPOCHS = 12
 """Epochs of a loader that takes milliseconds a batch; the others take the few that the command line says."""
@@ -78,7 +79,7 @@ def main() -> None:
     parser.add_argument("--samples-per-clip", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="processes of the folder loaders")
-    parser.add_argument("--out", type=Path, default=config.ROOT / "reports" / "bench" / "loader.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "loader.json")
     options = vars(parser.parse_args())
     out = options.pop("out")
     torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -21,13 +21,16 @@ from torch import Tensor
 
 from syncnet_lib import files
 from syncnet_lib.dataset.splits import Split
-from syncnet_lib.experiment import config, studies
+from syncnet_lib.experiment import studies
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.model import embed
-from syncnet_lib.model.networks import SPECS, ModelName, SyncNet, native_precision, size_of
-from syncnet_lib.training import loop as train
-from syncnet_lib.training import timing
-from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.model.device import native_precision
+from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.size import size_of
+from syncnet_lib.model.spec import SPECS, ModelName
+from syncnet_lib.paths import ROOT
+from syncnet_lib.training import loop, timing
+from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PHASES, PhaseTimer
 
 PASSES = 3
@@ -44,7 +47,7 @@ def training(split: Split, settings: TrainSettings, scratch: Path) -> dict:
     """Figures of `timing.summarise` over the steps after the first epoch of a training on the CPU."""
     timer = PhaseTimer(torch.device("cpu"))
     val = Split(split.frames, split.mfcc, split.index.head(1), split.kept)
-    for _ in train.fit(split, val, settings, 0, torch.device("cpu"), scratch / "state", timer):
+    for _ in loop.fit(split, val, settings, 0, torch.device("cpu"), scratch / "state", timer):
         pass
     files.remove(scratch / "state")
     table = timer.table()
@@ -182,11 +185,11 @@ def seed_run(name: ModelName, frames: int, compiled: bool, scratch: Path) -> dic
         compile=compiled,
         **{key: SEED[key] for key in ("batch_size", "epochs", "samples_per_clip", "validate_every")},
     )
-    settings = train.resolve(settings, splits[0], device)
+    settings = loop.resolve(settings, splits[0], device)
     timer = PhaseTimer(device)
     torch.cuda.reset_peak_memory_stats()
     begin = time.perf_counter()
-    for epoch in train.fit(*splits, settings, 0, device, scratch / name, timer):
+    for epoch in loop.fit(*splits, settings, 0, device, scratch / name, timer):
         print(epoch.line(settings.epochs), flush=True)
     wall = time.perf_counter() - begin
     files.remove(scratch / name)
@@ -227,7 +230,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=75, help="frames of a clip of the seed's run")
     parser.add_argument("--compile", action="store_true", help="the seed's run with torch.compile and CUDA graphs")
     options = parser.parse_args()
-    bench = config.ROOT / "reports" / "bench"
+    bench = ROOT / "reports" / "bench"
     if options.seed_run and not torch.cuda.is_available():
         print("error: --seed-run: no GPU is visible; run it on a machine with one", file=sys.stderr)
         return 2

@@ -37,8 +37,7 @@ def measure(
     Raises:
         InputError: no face, no sound, too short, or not readable; no such checkpoint.
     """
-    from syncnet_lib.measurement import analyse as infer
-    from syncnet_lib.measurement import checkpoints, verdict
+    from syncnet_lib.measurement import analyse, checkpoints, verdict
 
     model, info = checkpoints.load(checkpoint, device)
-    return verdict.measure(Path(path), model, info, infer.settings_for(model, vshift, edges, cropped), progress)
+    return verdict.measure(Path(path), model, info, analyse.settings_for(model, vshift, edges, cropped), progress)

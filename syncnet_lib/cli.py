@@ -108,8 +108,9 @@ def correct(
 
     import syncnet_lib
     from syncnet_lib import files
-    from syncnet_lib.measurement.result import FRAME_MS, words
+    from syncnet_lib.measurement.result import words
     from syncnet_lib.media import remux
+    from syncnet_lib.media.clock import FRAME_MS
 
     files.check_new(out)
 
@@ -138,7 +139,7 @@ def correct(
 
 def _refuse_unsure(result: "Result", min_confidence: float | None) -> None:
     """Stop where moving the sound by one number would not be known to help."""
-    from syncnet_lib.measurement.verdict import JUMP
+    from syncnet_lib.measurement.timeline import JUMP
 
     cure = "look at it, and give --offset N to move it all the same"
     offsets = [segment.offset_frames for segment in result.segments]
@@ -155,16 +156,14 @@ def _refuse_unsure(result: "Result", min_confidence: float | None) -> None:
 def render(path: In, out: Out, checkpoint: Checkpoint = "small", vshift: Vshift = 15, device: Device = "auto") -> None:
     """Draw faces, who speaks, the offset and the running confidence on a copy of the video."""
     from syncnet_lib import files
-    from syncnet_lib.measurement import analyse as infer
-    from syncnet_lib.measurement import checkpoints, verdict
-    from syncnet_lib.measurement import overlay as drawing
+    from syncnet_lib.measurement import analyse, checkpoints, overlay, verdict
 
     files.check_new(out)
     model, info = checkpoints.load(checkpoint, device)
-    settings = infer.settings_for(model, vshift, None, cropped=False)
-    found = infer.analyse(path, model, settings, str(model.mfcc_mean.device), progress=True)
+    settings = analyse.settings_for(model, vshift, None, cropped=False)
+    found = analyse.analyse(path, model, settings, str(model.mfcc_mean.device), progress=True)
     result = verdict.judge(path, found, info, settings)
-    drawing.render(path, out, found, result)
+    overlay.render(path, out, found, result)
     print("\n".join(table([result])))
 
 
@@ -216,10 +215,10 @@ def convert(
 ) -> None:
     """Write a checkpoint as safetensors; nothing in the old file is executed."""
     from syncnet_lib import files
-    from syncnet_lib.model import networks as model
+    from syncnet_lib.model import checkpoint
 
     files.check_new(out)
-    model.convert(path, out)
+    checkpoint.convert(path, out)
     print(f"{out}: {path.name} as safetensors")
 
 
@@ -367,12 +366,13 @@ def _list_failures(outcomes: "Sequence[Outcome]") -> bool:
 def _plot(result: "Result", folder: Path, paths: Sequence[Path]) -> None:
     """A picture of a result, named by its video and, where others have that name too, by its place in the list."""
     from syncnet_lib import files
-    from syncnet_lib.plots import figures as report
+    from syncnet_lib.plots import page
+    from syncnet_lib.plots.figures import measurement
 
     path = Path(result.path)
     alike = sum(other.stem == path.stem for other in paths) > 1
     name = f"{path.stem}-{paths.index(path)}.png" if alike else f"{path.stem}.png"
-    files.write_bytes(folder / name, report.png(report.measurement(result.to_dict(), result.verdict)))
+    files.write_bytes(folder / name, page.png(measurement(result.to_dict(), result.verdict)))
 
 
 def main() -> None:

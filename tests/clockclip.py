@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from syncnet_lib.media.decode import FPS, SAMPLE_RATE
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE
 
 FLASH = Fraction(1, 5)
 """Seconds that a flash stays, at least."""
@@ -148,10 +148,11 @@ def chirp_times(samples: np.ndarray, count: int) -> list[float]:
 
 def errors(path: Path, flashes: Sequence[Fraction], beeps: Sequence[float]) -> list[float]:
     """Seconds by which each extracted distance of chirp and flash differs from the truth."""
-    from syncnet_lib.media import decode as media
+    from syncnet_lib.media import decode
+    from syncnet_lib.media.audio import read_audio
 
-    brightness = np.array([picture.mean() for picture in media.read_frames(path)])
+    brightness = np.array([picture.mean() for picture in decode.read_frames(path)])
     seen = flash_frames(brightness)
     assert len(seen) == len(flashes), f"{len(seen)} flashes for {len(flashes)}"
-    heard = chirp_times(media.read_audio(path), len(beeps))
+    heard = chirp_times(read_audio(path), len(beeps))
     return [(h - s / FPS) - float(beep - flash) for h, s, beep, flash in zip(heard, seen, beeps, flashes, strict=True)]

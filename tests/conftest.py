@@ -93,25 +93,26 @@ def talkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     minute: enough to find their offsets."""
     import torch
 
-    from syncnet_lib.dataset import extract as clips
-    from syncnet_lib.dataset import splits as pairs
-    from syncnet_lib.synthetic import corpus as synthetic
-    from syncnet_lib.training import loop as train
-    from syncnet_lib.training import timing
+    from syncnet_lib.dataset import extract
+    from syncnet_lib.dataset.splits import PairsSettings, Split, pack
+    from syncnet_lib.model import checkpoint
+    from syncnet_lib.synthetic import corpus
+    from syncnet_lib.training import loop, timing
+    from syncnet_lib.training.settings import TrainSettings
 
     folder = tmp_path_factory.mktemp("talkers")
-    made = synthetic.SyntheticSettings(clips=24, identities=8, seconds=3.0, noisy_share=0.0)
-    videos, _ = synthetic.make(folder, made, seed=1, workers=0, progress=False)
+    made = corpus.SyntheticSettings(clips=24, identities=8, seconds=3.0, noisy_share=0.0)
+    videos, _ = corpus.make(folder, made, seed=1, workers=0, progress=False)
     out = folder / "clips"
-    manifest, _ = clips.extract(videos, folder, out, folder / "cache", clips.ExtractSettings(), 0, progress=False)
-    shares = pairs.PairsSettings(train_share=0.75, val_share=0.125)
-    pairs.pack(out, manifest, folder / "pairs", shares, seed=0, progress=False)
-    splits = [pairs.Split.open(folder / "pairs" / name) for name in ("train", "val")]
+    manifest, _ = extract.extract(videos, folder, out, folder / "cache", extract.ExtractSettings(), 0, progress=False)
+    shares = PairsSettings(train_share=0.75, val_share=0.125)
+    pack(out, manifest, folder / "pairs", shares, seed=0, progress=False)
+    splits = [Split.open(folder / "pairs" / name) for name in ("train", "val")]
     cpu = torch.device("cpu")
-    settings = train.TrainSettings(epochs=30, batch_size=192, samples_per_clip=24, validate_every=30)
-    for _ in train.fit(*splits, settings, 0, cpu, folder / "state", timing.PhaseTimer(cpu)):
+    settings = TrainSettings(epochs=30, batch_size=192, samples_per_clip=24, validate_every=30)
+    for _ in loop.fit(*splits, settings, 0, cpu, folder / "state", timing.PhaseTimer(cpu)):
         pass
-    train.best(folder / "state").save(folder / "model.safetensors")
+    checkpoint.save(loop.best(folder / "state"), folder / "model.safetensors")
     return folder
 
 

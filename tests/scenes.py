@@ -5,13 +5,13 @@ from pathlib import Path
 import av
 import numpy as np
 
-from syncnet_lib.media import decode as media
+from syncnet_lib.media import audio, decode, encode
 
 
 def side_by_side(left: Path, right: Path, out: Path) -> None:
     """Two talkers in one picture, with the sound of the left one."""
-    pairs = zip(media.read_frames(left), media.read_frames(right), strict=True)
-    media.write_video(out, (np.concatenate(pair, axis=1) for pair in pairs), media.read_audio(left))
+    pairs = zip(decode.read_frames(left), decode.read_frames(right), strict=True)
+    encode.write_video(out, (np.concatenate(pair, axis=1) for pair in pairs), audio.read_audio(left))
 
 
 def packet_bytes(path: Path, kind: str) -> list[bytes]:

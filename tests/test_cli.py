@@ -16,9 +16,9 @@ import pytest
 
 import syncnet_lib
 from syncnet_lib import cli
-from syncnet_lib.measurement import result as results
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import remux
+from syncnet_lib.measurement import result
+from syncnet_lib.media import decode, remux
+from syncnet_lib.media.clock import FPS
 from tests import scenes
 from tests.conftest import ROOT
 
@@ -31,7 +31,7 @@ def late(talkers: Path) -> Path:
     folder = talkers / "to measure"
     folder.mkdir()
     (folder / "fine.mp4").write_bytes((talkers / "videos" / "s000_00000.mp4").read_bytes())
-    remux.move_sound(folder / "fine.mp4", folder / "late.mp4", Fraction(DELAY, media.FPS))
+    remux.move_sound(folder / "fine.mp4", folder / "late.mp4", Fraction(DELAY, FPS))
     (folder / "broken.mp4").write_bytes((folder / "fine.mp4").read_bytes()[:20_000])
     return folder
 
@@ -58,7 +58,7 @@ def test_one_video_for_people_and_for_scripts(syncnet, late, talkers):
     assert f"-{DELAY}" in out
     code, out, _ = syncnet("offset", late / "late.mp4", "--json", "-")
     content = json.loads(out)
-    jsonschema.validate(content, json.loads(results.SCHEMA.read_text()))
+    jsonschema.validate(content, json.loads(result.SCHEMA.read_text()))
     checkpoint = str(talkers / "model.safetensors")
     assert content == syncnet_lib.measure(late / "late.mp4", checkpoint, device="cpu").to_dict()
 
@@ -195,7 +195,7 @@ def test_render_draws_and_keeps_the_sound(syncnet, late, tmp_path):
     code, printed, _ = syncnet("render", late / "late.mp4", out)
     assert code == 0
     assert "late.mp4" in printed
-    before, after = list(media.read_frames(late / "late.mp4")), list(media.read_frames(out))
+    before, after = list(decode.read_frames(late / "late.mp4")), list(decode.read_frames(out))
     assert len(after) == len(before)
     assert all((new.astype(int) - old).std() > 5 for new, old in zip(after, before, strict=True))
     assert scenes.packet_bytes(out, "audio") == scenes.packet_bytes(late / "late.mp4", "audio")

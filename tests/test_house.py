@@ -10,10 +10,15 @@ import pytest
 from ruamel.yaml import YAML
 
 from syncnet_lib import imports
-from syncnet_lib.experiment import config
-from syncnet_lib.experiment import stages as run
+from syncnet_lib.experiment import config, stages
+from syncnet_lib.experiment.notebook import code_cells, parameter_names
 from tests.conftest import ROOT
 
+# A room imports from those to its left, never from one to its right; the ground floor, "", from itself only.
+# `measurement` and `experiment` stand side by side: who has a video needs no DVC, who trains needs no `syncnet offset`.
+ROOMS = ["", "media", "faces", "model", "synthetic", "dataset", "training", "plots", "measurement", "experiment"]
+APART = [{"faces", "model"}, {"measurement", "experiment"}]
+TOP = {"cli", "__init__"}
 MODULES = imports.modules()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OTHERS = [ROOT / name for name in ("dvc.yaml", "params.yaml", "Makefile", "pyproject.toml", "environment.yml")]
@@ -29,6 +34,26 @@ def code(path: Path) -> list[str]:
     return ["\n".join("" if line.startswith(("%", "!")) else line for line in text.splitlines()) for text in sources]
 
 
+def top_level(name: str) -> set[str]:
+    """Packages that a module imports from outside, anywhere in it."""
+    nodes = list(ast.walk(ast.parse(MODULES[name].read_text())))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_down(name: str) -> None:
+    if name in TOP:
+        return
+    own = imports.room(name)
+    for other in imports.graph()[name]:
+        assert other not in TOP, f"{name} imports {other}, which is above everything"
+        theirs = imports.room(other)
+        assert ROOMS.index(theirs) <= ROOMS.index(own), f"{name} imports {other}, which is above it"
+        assert theirs == own or {theirs, own} not in APART, f"{name} imports {other}, which stands beside it"
+
+
 def test_no_circle() -> None:
     for name in MODULES:
         # A package's __init__ may give what is inside it to the outside.
@@ -37,14 +62,24 @@ def test_no_circle() -> None:
 
 
 @pytest.mark.parametrize("name", MODULES)
+def test_heavy_packages_stay_in_their_rooms(name: str) -> None:
+    used, own = top_level(name), imports.room(name)
+    if own in ("media", "faces"):
+        assert not used & {"torch", "torchaudio"}
+    if own != "experiment" and name not in TOP:
+        assert not used & {"mlflow", "papermill", "dvc"}
+    assert ("mlflow" in used) == (name == "experiment.mlflow_log")
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_library_takes_paths_as_arguments(name: str) -> None:
     if imports.room(name) not in ("measurement", "experiment"):
-        assert "config.ROOT" not in MODULES[name].read_text()
+        assert "paths" not in imports.graph()[name]
 
 
 @pytest.mark.parametrize("path", [*MODULES.values(), *NOTEBOOKS, *OTHERS], ids=lambda path: path.name)
 def test_no_absolute_path(path: Path) -> None:
-    assert not ABSOLUTE.search(path.read_text()), "start from config.ROOT"
+    assert not ABSOLUTE.search(path.read_text()), "start from ROOT"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -77,26 +112,26 @@ class TestNotebook:
     def test_has_one_parameters_cell(self, path: Path) -> None:
         cells = nbformat.read(path, as_version=4).cells
         assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
-        names = run.parameter_names(path)
+        names = parameter_names(path)
         assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize("stage", config.STAGES)
 class TestStage:
     def test_runs_its_notebook(self, stage: str) -> None:
-        notebook = run.stage_notebook(stage, PIPELINE)
+        notebook = stages.stage_notebook(stage, PIPELINE)
         assert shlex.split(PIPELINE[stage]["cmd"]) == ["python", "-m", "syncnet_lib.experiment.stages", stage, notebook]
         assert (ROOT / notebook).is_file()
 
     def test_watches_exactly_the_code_cells(self, stage: str) -> None:
-        run.check_cells(stage, ROOT)
+        stages.check_cells(stage, ROOT)
 
     def test_parameters_have_the_same_names_everywhere(self, stage: str) -> None:
         section = config.STAGES[stage]
         own = set(config.settings_class(section).model_fields) if section else set()
         common = set(config.CommonSettings.model_fields)
         assert not own & common
-        names = set(run.parameter_names(ROOT / run.stage_notebook(stage, PIPELINE)))
+        names = set(parameter_names(ROOT / stages.stage_notebook(stage, PIPELINE)))
         assert own | {"stage", "workdir"} <= names <= own | common | {"stage", "workdir"}
         params = [entry for entry in PIPELINE[stage].get("params", []) if isinstance(entry, str)]
         assert (section in params) == bool(section)
@@ -107,8 +142,8 @@ class TestStage:
 def test_studies_watch_exactly_their_code_cells() -> None:
     studies = YAML(typ="safe").load((ROOT / "studies" / "dvc.yaml").read_text())["stages"]
     for name, stage in studies.items():
-        notebook = run.stage_notebook(name, studies)
-        assert {notebook: list(run.code_cells(ROOT / notebook))} in stage["params"], (
+        notebook = stages.stage_notebook(name, studies)
+        assert {notebook: list(code_cells(ROOT / notebook))} in stage["params"], (
             "run: python -m syncnet_lib.experiment.stages cells"
         )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from syncnet_lib import parallel as fanout
+from syncnet_lib import parallel, prefetch
 from syncnet_lib.errors import InputError
 from tests.conftest import ROOT
 
@@ -32,31 +32,31 @@ def _pid(_: int) -> int:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_item_comes_back_once_with_its_own_outcome(workers: int) -> None:
     items = [0, 1, 2, 3, 4] + ([5] if workers else []) + list(range(6, 10))
-    outcome = dict(fanout.run(_square, items, workers=workers, progress=False))
+    outcome = dict(parallel.run(_square, items, workers=workers, progress=False))
     assert sorted(outcome) == items
     for number, result in outcome.items():
         if number == 3:
             assert isinstance(result, ValueError)
             assert str(result) == "three"
         elif number == 5:
-            assert isinstance(result, fanout.WorkerLost)
+            assert isinstance(result, parallel.WorkerLost)
         else:
             assert result == number * number
 
 
 def test_work_is_done_in_the_asked_number_of_other_processes() -> None:
-    pids = {pid for _, pid in fanout.run(_pid, range(6), workers=2, progress=False)}
+    pids = {pid for _, pid in parallel.run(_pid, range(6), workers=2, progress=False)}
     assert len(pids) == 2
     assert os.getpid() not in pids
 
 
 def test_nothing_to_do() -> None:
-    assert list(fanout.run(_square, [], workers=2)) == []
+    assert list(parallel.run(_square, [], workers=2)) == []
 
 
 def test_leaving_early_stops_the_workers() -> None:
     start = time.monotonic()
-    for _ in fanout.run(time.sleep, [0.01, 60, 60], workers=2, progress=False):
+    for _ in parallel.run(time.sleep, [0.01, 60, 60], workers=2, progress=False):
         break
     assert time.monotonic() - start < 20
 
@@ -85,7 +85,7 @@ def test_a_cluster_by_its_address_survives_the_loss_of_a_worker(tmp_path: Path) 
             time.sleep(0.1)
         address = json.loads(address_file.read_text())["address"]
         results = {}
-        for item, result in fanout.run(_slow_pid, range(12), workers=0, scheduler=address, progress=False):
+        for item, result in parallel.run(_slow_pid, range(12), workers=0, scheduler=address, progress=False):
             results[item] = result
             if len(results) == 4:
                 processes[1].send_signal(signal.SIGKILL)
@@ -107,12 +107,12 @@ def _numbers(count: int, last: str) -> Iterator[int]:
 
 
 def test_items_of_another_process_come_in_their_order() -> None:
-    assert list(fanout.Apart(_numbers, 100, "fine", count=3)) == list(range(100))
+    assert list(prefetch.Apart(_numbers, 100, "fine", count=3)) == list(range(100))
 
 
 def test_what_ends_the_other_process_is_raised_here() -> None:
-    for last, expected in (("wrong", InputError), ("killed", fanout.WorkerLost)):
-        items = fanout.Apart(_numbers, 2, last, count=3)
+    for last, expected in (("wrong", InputError), ("killed", parallel.WorkerLost)):
+        items = prefetch.Apart(_numbers, 2, last, count=3)
         assert [next(items), next(items)] == [0, 1]
         with pytest.raises(expected):
             next(items)
@@ -135,15 +135,15 @@ def _gone(pid: int) -> bool:
 
 
 def test_the_other_process_ends_with_its_consumer() -> None:
-    items = fanout.Apart(_endless, count=3)
+    items = prefetch.Apart(_endless, count=3)
     pid = next(items)
     items.close()
     assert _gone(pid)
     assert next(items, None) is None
     script = (
-        "import os, signal, tests.test_parallel; from syncnet_lib import parallel as fanout\n"
+        "import os, signal, tests.test_parallel; from syncnet_lib import prefetch\n"
         "if __name__ == '__main__':\n"
-        "    print(next(fanout.Apart(tests.test_parallel._endless, count=3)), flush=True)\n"
+        "    print(next(prefetch.Apart(tests.test_parallel._endless, count=3)), flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.training.settings import TrainSettings
 
 
 @pytest.mark.parametrize(

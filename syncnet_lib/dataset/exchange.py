@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import features as audio
-from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, PORTION, WINDOW_FRAMES, WINDOW_MFCC
 
 if TYPE_CHECKING:  # whoever has one video must not wait for pandas
     import pandas as pd
@@ -81,7 +80,7 @@ def bins(mfcc: np.ndarray) -> np.ndarray:
     """The sound of every window, as the seed stores it.
 
     Args:
-        mfcc: (4 T, 13) float32 of `audio.frame_mfcc`.
+        mfcc: (4 T, 13) float32 of `features.frame_mfcc`.
 
     Returns:
         (T - 5, 1, 13, 20) float32, a view: bin f is MFCC steps 4 f to 4 f + 20.
@@ -172,8 +171,8 @@ def check_features(folder: Path, mfcc: np.ndarray) -> None:
         cause = f"{FEATURES} is {stored.shape}, not (bins, 1, {MFCC_SIZE}, {WINDOW_MFCC})"
         raise InputError(folder, cause, f"delete {FEATURES}: it is computed from {SOUND}")
     expected = bins(mfcc)  # what is stored beyond these was made of sound without pictures
-    for start in range(0, min(len(stored), len(expected)), audio.PORTION):
-        part = stored[start : min(start + audio.PORTION, len(expected))]
+    for start in range(0, min(len(stored), len(expected)), PORTION):
+        part = stored[start : min(start + PORTION, len(expected))]
         difference = float(np.abs(part - expected[start : start + len(part)]).max())
         if not difference <= SAME:
             cause = f"{FEATURES} is not the MFCC of {SOUND} (they differ by up to {difference:.3g})"

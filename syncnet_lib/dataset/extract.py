@@ -25,40 +25,20 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from syncnet_lib import files
-from syncnet_lib import parallel as fanout
-from syncnet_lib.dataset import exchange as layout
+from syncnet_lib import files, parallel
+from syncnet_lib.dataset import exchange
+from syncnet_lib.dataset.clips import COLUMNS, TRACK_COLUMNS
 from syncnet_lib.errors import InputError
-from syncnet_lib.faces import detect as faces
+from syncnet_lib.faces.crops import FACE_SIZE, MOUTH_SIZE, sharpness
 from syncnet_lib.faces.shots import THUMBNAIL, ShotFinder
-from syncnet_lib.faces.track import Crops, FaceTracker, TrackSettings, sharpness
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import features as audio
-from syncnet_lib.media.decode import SAMPLE_RATE, SAMPLES_PER_FRAME, Picture
-from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
+from syncnet_lib.faces.track import Crops, FaceTracker, TrackSettings
+from syncnet_lib.media import audio, decode
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.decode import Picture
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, level, portions, speech, stored
 
 VERSION = 3
 """Raised when extraction gives other clips for the same settings: cached results are then made anew."""
-COLUMNS = {
-    "clip_id": "str",
-    "video_id": "str",
-    "speaker": "str",
-    "split": "str",
-    "path": "str",
-    "sha256": "str",
-    "start_frame": "int64",
-    "frames": "int64",
-    "shot": "int64",
-    "track": "int64",
-    "face_size": "float64",
-    "sharpness": "float64",
-    "speech_share": "float64",
-    "faceless_share": "float64",
-}
-"""Columns of the manifest."""
-TRACK_COLUMNS = ["path", "shot", "track", "first", "last", "left", "top", "right", "bottom", "reason"]
-"""Columns of tracks.parquet: where a track begins and ends (frames), its face's box in the last of them (pixels), and
-why it was refused ("" if it is a clip)."""
 PHASES = ("sound", "decode", "shots", "faces and crops", "writing")
 """What the work on a video consists of."""
 
@@ -72,27 +52,6 @@ class ExtractSettings(TrackSettings):
     """Which sound track of a video is used, counted from 0."""
     time_limit: float = Field(20.0, gt=0)
     """Longest work on one video, as a multiple of its duration (one minute is always allowed)."""
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One clip in memory.
-
-    Attributes:
-        mouth: (T, 120, 120) uint8 gray, mapped from disk.
-        samples: (T * 640,) int16, 16 kHz mono.
-        mfcc: (4 T, 13) float32, `audio.frame_mfcc` of the samples.
-        speech: (T,) bool: which frames carry speech.
-        lips: (T,) float32 lip aperture over face height; nan where mouth crops were imported.
-        meta: provenance: source file and its hash, time span, shot, track, settings.
-    """
-
-    mouth: np.ndarray
-    samples: np.ndarray
-    mfcc: np.ndarray
-    speech: np.ndarray
-    lips: np.ndarray
-    meta: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -143,18 +102,18 @@ def extract(
             sound, content = _sound_beside(path, root, str(video.get("sound") or ""))
             video["sha256"] = str(video.get("sha256") or "") or content()
         except (InputError, OSError) as error:
-            skipped.append((str(video["path"]), fanout.reason(error)))
+            skipped.append((str(video["path"]), parallel.reason(error)))
             continue
         cache = cache_dir / _key(video["sha256"], settings)
         jobs[str(video["video_id"])] = (video, _Job(path, sound, cache, settings))
 
     todo = {job.cache: job for _, job in jobs.values() if not (job.cache / "result.json").exists()}
     failed = {}
-    for job, result in fanout.run(
+    for job, result in parallel.run(
         _work, todo.values(), workers=workers, scheduler=scheduler, progress=progress, describe="extract"
     ):
         if isinstance(result, Exception):
-            failed[job.cache] = fanout.reason(result)
+            failed[job.cache] = parallel.reason(result)
 
     rows, tracks, timing = [], [], []
     for video_id, (video, job) in sorted(jobs.items()):
@@ -201,25 +160,6 @@ def extract(
     return manifest, refused
 
 
-def load(folder: Path) -> Clip:
-    """Read one clip.
-
-    Raises:
-        InputError: it is not a clip.
-    """
-    try:
-        mouth = np.load(folder / "mouth.npy", mmap_mode="r", allow_pickle=False)
-        mfcc, speech, lips = (
-            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("mfcc", "speech", "lips")
-        )
-        with wave.open(str(folder / "audio.wav")) as file:
-            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-        meta = json.loads((folder / "clip.json").read_text())
-    except (OSError, ValueError, EOFError, wave.Error) as error:
-        raise InputError(folder, f"is not a clip: {error}", "run the extraction") from error
-    return Clip(mouth, samples, mfcc, speech, lips, meta)
-
-
 def refused_stills(out_dir: Path, root: Path, count: int) -> dict[str, np.ndarray]:
     """What refused face tracks look like.
 
@@ -239,7 +179,7 @@ def refused_stills(out_dir: Path, root: Path, count: int) -> dict[str, np.ndarra
         still = next(itertools.islice(_shown(root / row.path), row.last, None)).rgb.copy()
         corner, opposite = (round(row.left), round(row.top)), (round(row.right), round(row.bottom))
         cv2.rectangle(still, corner, opposite, (255, 0, 0), max(1, len(still) // 150))
-        shown[f"{Path(row.path).name}, {row.last / media.FPS:.1f} s: {row.reason}"] = still
+        shown[f"{Path(row.path).name}, {row.last / FPS:.1f} s: {row.reason}"] = still
     return shown
 
 
@@ -258,7 +198,7 @@ def _sound_beside(path: Path, root: Path, sound: str) -> tuple[Path | None, Call
         InputError: one of them cannot be read.
     """
     if _is_ready_made(path):
-        return path / layout.SOUND, functools.partial(layout.digest, path)
+        return path / exchange.SOUND, functools.partial(exchange.digest, path)
     _check_file(path)
     if not sound:
         return None, functools.partial(files.sha256, path)
@@ -268,7 +208,7 @@ def _sound_beside(path: Path, root: Path, sound: str) -> tuple[Path | None, Call
 
 def _is_ready_made(path: Path) -> bool:
     """Whether a path is a clip in the seed's layout, and not a video."""
-    return (path / layout.FRAMES).is_dir()
+    return (path / exchange.FRAMES).is_dir()
 
 
 def _check_file(path: Path) -> None:
@@ -311,11 +251,11 @@ def _place(cached: Path, folder: Path, row: dict[str, Any], settings: ExtractSet
                 os.link(file, aside / file.name)
             except OSError:  # another file system, or one without links
                 shutil.copyfile(file, aside / file.name)
-        start = row["start_frame"] / media.FPS
+        start = row["start_frame"] / FPS
         meta = {
             **row,
             "start_seconds": start,
-            "end_seconds": start + row["frames"] / media.FPS,
+            "end_seconds": start + row["frames"] / FPS,
             "settings": settings.model_dump(exclude={"time_limit"}),
         }
         (aside / "clip.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
@@ -356,7 +296,7 @@ def _extract_one(
     in_time = functools.partial(_check_time, path, time.monotonic() + allowed, allowed)
     sound_file = folder / "sound.raw"
     # A sound file of its own begins with the first picture; the sound of a video is placed by the video's clock.
-    sound = media.audio_blocks(path, settings.audio_track) if beside is None else media.audio_blocks(beside)
+    sound = audio.audio_blocks(path, settings.audio_track) if beside is None else audio.audio_blocks(beside)
     with sound_file.open("wb") as file:
         for block in sound:
             in_time()
@@ -420,20 +360,20 @@ def _extract_one(
 
 def _duration(path: Path) -> float:
     """Seconds of a video or of a clip in the seed's layout."""
-    return len(layout.frame_files(path)) / media.FPS if _is_ready_made(path) else media.probe(path).duration
+    return len(exchange.frame_files(path)) / FPS if _is_ready_made(path) else decode.probe(path).duration
 
 
 def _holds_mouths(path: Path) -> bool:
     """Whether the pictures of a clip in the seed's layout are mouth crops: no larger than ours, so without a face."""
-    return max(next(layout.frames(path)).shape[:2]) <= faces.MOUTH_SIZE
+    return max(next(exchange.frames(path)).shape[:2]) <= MOUTH_SIZE
 
 
 def _shown(path: Path) -> Iterator[Picture]:
     """The pictures of a video, or of a clip in the seed's layout as if they came from one."""
     if not _is_ready_made(path):
-        yield from media.pictures(path)
+        yield from decode.pictures(path)
         return
-    for image in layout.frames(path):
+    for image in exchange.frames(path):
         pixels = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
         yield Picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"))
 
@@ -444,17 +384,17 @@ def _take_over(path: Path, folder: Path, sound_file: Path, heard: int) -> dict[s
 
     writer = _Writer(folder)
     edges = 0.0
-    no_face = np.zeros((0, faces.FACE_SIZE, faces.FACE_SIZE, 3), np.uint8)
-    for image in layout.frames(path):
+    no_face = np.zeros((0, FACE_SIZE, FACE_SIZE, 3), np.uint8)
+    for image in exchange.frames(path):
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if image.ndim == 3 else image
-        if gray.shape != (faces.MOUTH_SIZE, faces.MOUTH_SIZE):
-            gray = cv2.resize(gray, (faces.MOUTH_SIZE, faces.MOUTH_SIZE), interpolation=cv2.INTER_LINEAR)
+        if gray.shape != (MOUTH_SIZE, MOUTH_SIZE):
+            gray = cv2.resize(gray, (MOUTH_SIZE, MOUTH_SIZE), interpolation=cv2.INTER_LINEAR)
         edges += sharpness(gray)
         writer.add(gray[None], no_face, np.full(1, np.nan, np.float32), heard - writer.frames)
     if writer.frames < WINDOW_FRAMES:
         raise InputError(path, f"shorter than one window ({writer.frames} of {WINDOW_FRAMES} frames)")
     speech_share = writer.close(sound_file, 0)
-    layout.check_features(path, np.load(folder / "mfcc.npy", mmap_mode="r"))
+    exchange.check_features(path, np.load(folder / "mfcc.npy", mmap_mode="r"))
     clip = {
         "start_frame": 0,
         "frames": writer.frames,
@@ -508,7 +448,7 @@ class _Writer:
         """Append the crops of some frames, as many as there is sound for.
 
         Args:
-            mouth, face, lips: as in `tracks.Crops`.
+            mouth, face, lips: as in `track.Crops`.
             room: frames.
         """
         count = max(0, min(room, len(lips)))
@@ -541,13 +481,13 @@ class _Writer:
             file.setsampwidth(2)
             file.setframerate(SAMPLE_RATE)
             span = {"start": first * SAMPLES_PER_FRAME, "length": self.frames * SAMPLES_PER_FRAME}
-            read = functools.partial(audio.stored, sound, **span)
-            for start, samples, part in audio.portions(read, self.frames):
+            read = functools.partial(stored, sound, **span)
+            for start, samples, part in portions(read, self.frames):
                 file.writeframes(samples.tobytes())
-                levels.append(audio.level(samples))
+                levels.append(level(samples))
                 features[start * MFCC_PER_FRAME : start * MFCC_PER_FRAME + len(part)] = part
         features.flush()
-        carries = audio.speech(np.concatenate(levels))
+        carries = speech(np.concatenate(levels))
         np.save(self._folder / "speech.npy", carries)
         return float(carries.mean())
 

@@ -3,42 +3,23 @@
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from pydantic import Field, field_validator
 
-from syncnet_lib import parallel as fanout
-from syncnet_lib.dataset import exchange as layout
-from syncnet_lib.dataset import speakers as datasets
+from syncnet_lib import parallel
+from syncnet_lib.dataset import exchange, speakers
+from syncnet_lib.dataset.grid import GRID_TALKERS, GRID_URL, download, unpack
 from syncnet_lib.dataset.speakers import Dataset
 from syncnet_lib.errors import InputError
 from syncnet_lib.files import remove, sha256, write_aside
-from syncnet_lib.media import decode as media
+from syncnet_lib.media import decode
+from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.synthetic import corpus as synthetic
 from syncnet_lib.synthetic.corpus import SyntheticSettings
-
-GRID_URL = "https://zenodo.org/records/3625687/files/"
-"""The GRID corpus (Cooke et al. 2006, CC BY 4.0): one archive a talker, sN.zip, of MPEG-1 videos with sound."""
-
-GRID_TALKERS = tuple(n for n in range(1, 35) if n != 21)
-"""Talkers with video; that of talker 21 was never published."""
-
-_ENDINGS = "3g2 3gp asf avi dv f4v flv m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogg ogv rm ts vob webm wmv"
-SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
-"""File name endings of videos, in lower case; any other file is listed as skipped without being opened."""
-
-ATTEMPTS = 5
-"""How often a download is taken up again, each time from where it broke off."""
-
-_BLOCK = 1 << 16
-"""Bytes written at a time: what is lost of an answer that breaks off is less than this."""
-
-_TIMEOUT = 30
-"""Seconds of silence after which a connection counts as lost."""
 
 VIDEO_COLUMNS = ["video_id", "path", "speaker", "sha256", "split", "sound"]
 SKIPPED_COLUMNS = ["file", "reason"]
@@ -94,7 +75,7 @@ def make(
         cache_dir: made and downloaded videos, kept when `out_dir` is emptied; they are linked, not copied, to it.
         settings: the source.
         seed: of the synthetic corpus.
-        workers, scheduler: as for `fanout.run`.
+        workers, scheduler: as for `parallel.run`.
         progress: show bars.
 
     Raises:
@@ -110,7 +91,7 @@ def make(
     elif settings.source == "grid":
         for talker in settings.talkers:
             folder = cache_dir / "grid" / f"s{talker}"
-            _unpack(download(f"s{talker}.zip", cache_dir / "grid", GRID_URL, progress), folder)
+            unpack(download(f"s{talker}.zip", cache_dir / "grid", GRID_URL, progress), folder)
             for video in folder.iterdir():
                 _link(video, out_dir / "videos" / folder.name / video.name)
         videos, skipped = scan(out_dir / "videos", workers, scheduler, progress, "grid")
@@ -145,7 +126,7 @@ def scan(
 
     Args:
         folder: links in it are followed; hidden folders and README.md are no part of it.
-        workers, scheduler, progress: as for `fanout.run`.
+        workers, scheduler, progress: as for `parallel.run`.
         dataset: whose rules the folder follows; a video that does not is skipped.
 
     Returns:
@@ -165,11 +146,11 @@ def scan(
         elif path.suffix.lower() not in SUFFIXES:
             if path.name != "README.md":
                 skipped.append((name, f"not a video by its name ({path.suffix or 'no suffix'})"))
-        elif (talker := datasets.talker(dataset, name)) is None:
-            example = datasets.CONVENTIONS[dataset].example
+        elif (talker := speakers.talker(dataset, name)) is None:
+            example = speakers.CONVENTIONS[dataset].example
             skipped.append((name, f"not where {dataset} has its videos, e.g. {example}"))
         else:
-            sound = datasets.sound(dataset, name)
+            sound = speakers.sound(dataset, name)
             sound = sound if sound and (folder / sound).is_file() else ""
             candidates.append(_Candidate(folder, name, sound, talker))
     taken = {candidate.sound for candidate in candidates}
@@ -186,7 +167,7 @@ def scan_layout(
     Raises:
         InputError: it has not the three folders of the layout.
     """
-    found, skipped = layout.find(tree)
+    found, skipped = exchange.find(tree)
     candidates = [_Candidate(tree, row.path, split=row.split) for row in found.itertuples()]
     usable, unusable = _examined(_hash_of_clip, candidates, workers, scheduler, progress)
     rest = pd.concat([skipped, pd.DataFrame(unusable, columns=SKIPPED_COLUMNS)])
@@ -208,11 +189,11 @@ def _examined(
 ) -> tuple[dict[_Candidate, str], list[tuple[str, str]]]:
     """The candidates that can be used, by name, with their hashes; name and reason of the others."""
     found, skipped = {}, []
-    for candidate, result in fanout.run(
+    for candidate, result in parallel.run(
         hash_of, candidates, workers=workers, scheduler=scheduler, progress=progress, describe="videos"
     ):
         if isinstance(result, Exception):
-            skipped.append((candidate.name, fanout.reason(result)))
+            skipped.append((candidate.name, parallel.reason(result)))
         else:
             found[candidate] = result
     usable: dict[_Candidate, str] = {}
@@ -255,104 +236,6 @@ def load(raw: Path, root: Path) -> tuple[pd.DataFrame, Path]:
     return videos, raw if (raw / "videos").is_dir() else root
 
 
-def download(name: str, folder: Path, base_url: str, progress: bool = True) -> Path:
-    """Fetch a file once, and resume where an earlier attempt broke off, in this run or another.
-
-    The SHA-256 of the first complete download is recorded in `folder`/registry.txt; a later download of the same
-    file must have it, too.
-
-    Args:
-        name: file name below `base_url`.
-        folder: where it is kept.
-        base_url: ends with a slash.
-        progress: show a bar.
-
-    Raises:
-        InputError: the server cannot be reached, has no such file, or sent another file than the first time.
-    """
-    import pooch
-    import requests
-
-    folder.mkdir(parents=True, exist_ok=True)
-    registry = folder / "registry.txt"
-    known = dict(line.split() for line in registry.read_text().splitlines()) if registry.exists() else {}
-    source = pooch.create(folder, base_url, registry={name: known.get(name)}, retry_if_failed=ATTEMPTS)
-    pooch.get_logger().setLevel("WARNING")
-    try:
-        path = Path(source.fetch(name, downloader=_Resuming(folder / f"{name}.partial", progress)))
-    except requests.RequestException as error:
-        cause = f"cannot be downloaded ({' '.join(str(error).split())[:200]})"
-        raise InputError(base_url + name, cause, "try again: it goes on where it stopped") from None
-    except ValueError:
-        cause = f"is not the file whose checksum stands in {registry}"
-        raise InputError(base_url + name, cause, "delete its line there if the change is known to be right") from None
-    if name not in known:
-        known[name] = sha256(path)
-        with write_aside(registry) as aside:
-            aside.write_text("".join(f"{each} {known[each]}\n" for each in sorted(known)))
-    return path
-
-
-class _Resuming:
-    """A downloader for pooch that asks only for the bytes which are still missing."""
-
-    def __init__(self, partial: Path, progress: bool) -> None:
-        self.partial, self.progress = partial, progress
-
-    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
-        import requests
-        from tqdm import tqdm
-
-        have = self.partial.stat().st_size if self.partial.exists() else 0
-        with requests.get(
-            url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=_TIMEOUT
-        ) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
-                # All bytes are here already, or the file on the server has become shorter; the checksum or the
-                # archive's own tells which, and what is wrong must not be resumed again.
-                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-                if total != str(have):
-                    remove(self.partial)
-                    raise requests.ConnectionError(f"{url} has changed; starting over")
-            else:
-                answer.raise_for_status()
-                if answer.status_code != requests.codes.partial_content:
-                    have = 0  # this server does not resume
-                missing = int(answer.headers.get("Content-Length", 0))
-                with (
-                    self.partial.open("ab" if have else "wb") as file,
-                    tqdm(
-                        desc=url.rpartition("/")[2],
-                        total=have + missing or None,
-                        initial=have,
-                        unit="B",
-                        unit_scale=True,
-                        disable=not self.progress,
-                    ) as bar,
-                ):
-                    for block in answer.iter_content(_BLOCK):
-                        file.write(block)
-                        bar.update(len(block))
-        self.partial.replace(output_file)
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """The videos of an archive, flat in `folder`; nothing happens where the folder exists."""
-    if folder.exists():
-        return
-    try:
-        with zipfile.ZipFile(archive) as packed, write_aside(folder) as aside:
-            aside.mkdir()
-            for member in packed.infolist():
-                # Only the name counts: an archive must not choose where its files go.
-                name = Path(member.filename).name
-                if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
-                    with packed.open(member) as source, (aside / name).open("wb") as target:
-                        shutil.copyfileobj(source, target)
-    except zipfile.BadZipFile as error:
-        raise InputError(archive, f"damaged archive ({error})", "delete it and its line in registry.txt") from None
-
-
 def _hash_of_video(candidate: _Candidate) -> str:
     """The SHA-256 of a video that has pictures and sound, together with that of its sound file.
 
@@ -360,7 +243,7 @@ def _hash_of_video(candidate: _Candidate) -> str:
         InputError: it has not, or cannot be opened.
     """
     path = candidate.folder / candidate.name
-    info = media.probe(path)
+    info = decode.probe(path)
     if not info.video_codec:
         raise InputError(path, "no video stream")
     if not info.audio and not candidate.sound:
@@ -369,7 +252,7 @@ def _hash_of_video(candidate: _Candidate) -> str:
 
 
 def _hash_of_clip(candidate: _Candidate) -> str:
-    return layout.digest(candidate.folder / candidate.name)
+    return exchange.digest(candidate.folder / candidate.name)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -4,11 +4,9 @@ A split on disk is `frames.npy` (F, 120, 120) uint8, `mfcc.npy` (warps, 4 F, 13)
 clip. One number addresses a window: the row of its first frame; its sound begins at four times that row.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,16 +14,15 @@ from pydantic import Field
 from tqdm import tqdm
 
 from syncnet_lib import files
-from syncnet_lib.dataset import exchange as layout
-from syncnet_lib.dataset import extract as clips
+from syncnet_lib.dataset import clips, exchange
+from syncnet_lib.dataset.warp import warped_mfcc
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import features as audio
-from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.media import features
+from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
 from syncnet_lib.settings import Settings
 
-SPLITS = layout.SPLITS
-MAX_SHIFT = 2 * audio.FPS
-"""A false pair's sound is up to 2 s away, in frames (seed: "randomly shifted +-2 seconds")."""
+SPLITS = exchange.SPLITS
 
 
 class PairsSettings(Settings):
@@ -127,7 +124,7 @@ def pack(
                 frames[row.start : row.start + row.frames] = clip.mouth
                 at = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
                 for variant, warp in enumerate(settings.warps):
-                    mfcc[variant, at] = audio.frame_mfcc(clip.samples, warp) if warp else clip.mfcc
+                    mfcc[variant, at] = warped_mfcc(clip.samples, warp) if warp else clip.mfcc
                 bar.update()
             frames.flush()
             mfcc.flush()
@@ -146,7 +143,7 @@ def summarise(index: pd.DataFrame) -> pd.DataFrame:
         clips=("clip_id", "size"), groups=("group", "nunique"), frames=("frames", "sum")
     ).reindex(list(SPLITS))  # fmt: skip
     table["windows"] = table.frames - WINDOW_FRAMES * table.clips
-    table["minutes"] = (table.frames / audio.FPS / 60).round(2)
+    table["minutes"] = (table.frames / FPS / 60).round(2)
     return table.drop(columns="frames")
 
 
@@ -221,183 +218,4 @@ def cut(mouth: np.ndarray, samples: np.ndarray, length: int) -> Split:
     index = pd.DataFrame({"clip_id": [f"piece{n:03d}" for n in range(len(starts))], "start": starts, "frames": length})
     frames = np.arange(len(mouth))
     kept = (frames % length < length - WINDOW_FRAMES) & (frames < len(starts) * length)
-    return Split(mouth, audio.frame_mfcc(samples)[None], index, kept)
-
-
-@dataclass
-class Draw:
-    """What one training step looks at; rows are first frames in the packed arrays.
-
-    Attributes:
-        video: (N,) int64 rows of the video windows.
-        audio: (A,) int64 first rows of runs of sound windows; A = N for labelled pairs.
-        variant: (A,) int64: which variant of the sound each run takes.
-        run: sound windows in a run: 1 for labelled pairs, a clip's candidates otherwise.
-        label: (N,) float32, 1 genuine and 0 shifted; None for candidate sets.
-        target: (N,) int64: which of its clip's candidates is the genuine one; None for labelled pairs.
-        mask: (clips, candidates) bool: which candidates are real and not padding; None for labelled pairs.
-    """
-
-    video: np.ndarray
-    audio: np.ndarray
-    variant: np.ndarray
-    run: int = 1
-    label: np.ndarray | None = None
-    target: np.ndarray | None = None
-    mask: np.ndarray | None = None
-
-    def runs(self, first: int, last: int) -> "Draw":
-        """A part of the draw: these runs of sound with their windows.
-
-        Args:
-            first, last: of the runs, the last one not included.
-        """
-        each = len(self.video) // len(self.audio)
-        a, v = slice(first, last), slice(first * each, last * each)
-        return replace(
-            self,
-            video=self.video[v],
-            audio=self.audio[a],
-            variant=self.variant[a],
-            label=None if self.label is None else self.label[v],
-            target=None if self.target is None else self.target[v],
-            mask=None if self.mask is None else self.mask[a],
-        )
-
-
-@dataclass(frozen=True)
-class Sampler:
-    """Draws epochs from a split, the same for the same seed and epoch.
-
-    Attributes:
-        split: what to draw from.
-        batch_size: windows a step.
-        samples_per_clip: windows a clip gives in an epoch (seed: 5).
-        kind: "pairs": genuine and shifted halves, the seed's way; "candidates": each window of a clip against all
-            windows of the clip's sound, the batch made of whole clips.
-        seed: together with the epoch's number it decides everything.
-        candidates: most sound windows a clip offers ("candidates" only); 3 s of windows.
-    """
-
-    split: Split
-    batch_size: int
-    samples_per_clip: int
-    kind: Literal["pairs", "candidates"]
-    seed: int
-    candidates: int = 3 * audio.FPS
-
-    def __post_init__(self) -> None:
-        if not self.steps:
-            counts = f"{len(self.clips)} clips x {self.samples_per_clip} samples"
-            raise InputError(
-                "pairs", f"{counts} do not fill one batch of {self.batch_size}", "lower train.batch_size or add videos"
-            )
-
-    @cached_property
-    def clips(self) -> np.ndarray:
-        """(C,) int64: the clips that still have a positive."""
-        ends = self.split.index.start + self.split.index.frames
-        positives = np.concatenate([[0], np.cumsum(self.split.kept)])
-        return np.flatnonzero(positives[ends] - positives[self.split.index.start])
-
-    @property
-    def steps(self) -> int:
-        """Full batches an epoch; 3,261 clips x 5 samples in batches of 1,024 make 15 (seed)."""
-        if self.kind == "pairs":
-            return len(self.clips) * self.samples_per_clip // self.batch_size
-        return len(self.clips) // self.clips_per_batch
-
-    @property
-    def clips_per_batch(self) -> int:
-        """Clips that share a batch of candidate sets."""
-        return max(1, self.batch_size // self.samples_per_clip)
-
-    def epoch(self, number: int) -> Iterator[Draw]:
-        """The steps of one epoch."""
-        rng = np.random.default_rng([self.seed, number])
-        order = rng.permutation(self.clips)
-        return self._pairs(rng, order) if self.kind == "pairs" else self._candidates(rng, order)
-
-    def _positives(self, rng: np.random.Generator, clip: int, low: int = 0, high: int | None = None) -> np.ndarray:
-        """(samples_per_clip,) windows of a clip out of those kept between low and high."""
-        start = self.split.starts[clip]
-        count = self.split.windows[clip]
-        kept = low + np.flatnonzero(self.split.kept[start + low : start + (count if high is None else high)])
-        return rng.choice(kept, self.samples_per_clip, replace=len(kept) < self.samples_per_clip)
-
-    def _pairs(self, rng: np.random.Generator, order: np.ndarray) -> Iterator[Draw]:
-        window = np.concatenate([self._positives(rng, clip) for clip in order])
-        clip = np.repeat(order, self.samples_per_clip)
-        label = np.arange(len(window)) % 2 == 0
-        low = np.maximum(0, window - MAX_SHIFT)
-        high = np.minimum(self.split.windows[clip] - 1, window + MAX_SHIFT)
-        # Uniform over [low, high] without the window itself: draw from one fewer place and step over it.
-        other = low + (rng.random(len(window)) * (high - low)).astype(np.int64)
-        other += other >= window
-        start = self.split.starts[clip]
-        mixed = rng.permutation(len(window))
-        for step in range(self.steps):
-            at = mixed[step * self.batch_size : (step + 1) * self.batch_size]
-            sound = np.where(label[at], window[at], other[at])
-            variant = rng.integers(len(self.split.mfcc), size=len(at))
-            yield Draw(start[at] + window[at], start[at] + sound, variant, label=label[at].astype(np.float32))
-
-    def _candidates(self, rng: np.random.Generator, order: np.ndarray) -> Iterator[Draw]:
-        starts, windows = self.split.starts, self.split.windows
-        for step in range(self.steps):
-            chosen = order[step * self.clips_per_batch : (step + 1) * self.clips_per_batch]
-            count = np.minimum(windows[chosen], self.candidates)
-            width = int(count.max())
-            video, sound, target = [], [], []
-            for clip, size in zip(chosen, count, strict=True):
-                # A long clip offers a stretch around one of its positives.
-                kept = np.flatnonzero(self.split.kept[starts[clip] : starts[clip] + windows[clip]])
-                low = int(np.clip(rng.choice(kept) - rng.integers(size), 0, windows[clip] - size))
-                window = self._positives(rng, clip, low, low + size)
-                video.append(starts[clip] + window)
-                target.append(window - low)
-                sound.append(starts[clip] + low)  # past a shorter clip's end the mask hides what follows
-            mask = np.arange(width) < count[:, None]
-            variant = rng.integers(len(self.split.mfcc), size=len(chosen))
-            yield Draw(
-                np.concatenate(video), np.array(sound), variant, width, target=np.concatenate(target), mask=mask
-            )  # fmt: skip
-
-
-@dataclass
-class Example:
-    """A window with both of its sounds.
-
-    Attributes:
-        frames: (5, h, w) uint8.
-        mfcc, other: (20, 13) float32: its own sound, and that of its false pair.
-        shift: how many frames away the false sound is.
-    """
-
-    frames: np.ndarray
-    mfcc: np.ndarray
-    other: np.ndarray
-    shift: int
-
-
-def example(split: Split, seed: int) -> Example:
-    """A pair to look at: the first shifted one that an epoch draws."""
-    draw = next(_one_batch(split, seed).epoch(1))
-    assert draw.label is not None
-    at = int(np.flatnonzero(draw.label == 0)[0])
-    window, other = int(draw.video[at]), int(draw.audio[at])
-    sounds = [split.mfcc[0, row * MFCC_PER_FRAME : row * MFCC_PER_FRAME + WINDOW_MFCC] for row in (window, other)]
-    return Example(split.frames[window : window + WINDOW_FRAMES], sounds[0], sounds[1], other - window)
-
-
-def shifts(split: Split, seed: int) -> np.ndarray:
-    """(N,) int64: the shifts, in frames, of the false pairs of one epoch of the seed's sampling."""
-    draw = next(_one_batch(split, seed).epoch(1))
-    assert draw.label is not None
-    return (draw.audio - draw.video)[draw.label == 0]
-
-
-def _one_batch(split: Split, seed: int) -> Sampler:
-    """The seed's sampling with the whole epoch as one batch; many samples, so that a histogram has a shape."""
-    samples = 40
-    return Sampler(split, len(split.index) * samples, samples, "pairs", seed)
+    return Split(mouth, features.frame_mfcc(samples)[None], index, kept)

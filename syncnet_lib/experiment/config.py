@@ -12,11 +12,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment.mlflow_log import PIPELINE
+from syncnet_lib.paths import ROOT
 from syncnet_lib.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
-"""The checkout: every path of a notebook or a stage starts here, whatever the working directory."""
 
 
 class CommonSettings(Settings):
@@ -33,7 +30,7 @@ SECTIONS = {
     "corpus": "dataset.sources.CorpusSettings",
     "extract": "dataset.extract.ExtractSettings",
     "pairs": "dataset.splits.PairsSettings",
-    "train": "training.loop.TrainSettings",
+    "train": "training.settings.TrainSettings",
     "filter": "training.filtering.FilterSettings",
     "evaluate": "experiment.evaluate.EvaluateSettings",
 }
@@ -72,16 +69,6 @@ def settings_class(section: str) -> type[Settings]:
     """The class that describes a section of params.yaml; importing its module may take seconds."""
     module, name = SECTIONS[section].rsplit(".", 1)
     return cast(type[Settings], getattr(importlib.import_module(f"syncnet_lib.{module}"), name))
-
-
-def reports(workdir: str) -> Path:
-    """Folder of metrics and figures: `reports` for the pipeline, a folder inside `workdir` for a run by hand."""
-    return ROOT / "reports" if is_pipeline(workdir) else ROOT / workdir / "reports"
-
-
-def is_pipeline(workdir: str | Path) -> bool:
-    """Whether this working folder is the one whose contents DVC owns."""
-    return (ROOT / workdir).resolve() == (ROOT / PIPELINE).resolve()
 
 
 def stage_settings(stage: str, path: Path = ROOT / "params.yaml") -> dict[str, Any]:

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from syncnet_lib.dataset import extract as clips
-from syncnet_lib.dataset import sources as corpus
+from syncnet_lib.dataset import clips, extract, sources
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import features as audio
+from syncnet_lib.experiment.baseline import aperture_verdicts
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.model.networks import SyncNet
@@ -225,20 +224,20 @@ def extra(models: Mapping[str, SyncNet], data: Path, root: Path, settings: Evalu
         data: the working folder; clips go to `cache/extra`.
         root: what a relative `settings.extra_path` starts from.
         settings: the folder, where an absence of videos is no error, and what to search.
-        workers: as in `fanout.run`.
+        workers: as in `parallel.run`.
 
     Raises:
         InputError: no such folder.
     """
-    videos, skipped = corpus.scan(root / settings.extra_path, workers)
+    videos, skipped = sources.scan(root / settings.extra_path, workers)
     if videos.empty:
         return Extra(None, pd.DataFrame(), skipped)
     # Cut as the clips that the models learned from.
     learned = next((data / "clips").glob("*/clip.json"))
     settings_of = json.loads(learned.read_text(encoding="utf-8"))["settings"]
-    cut = clips.ExtractSettings.parse(settings_of, str(learned))
+    cut = extract.ExtractSettings.parse(settings_of, str(learned))
     out, cache = data / "cache" / "extra", data / "cache" / "clips"
-    manifest, refused = clips.extract(videos, root / settings.extra_path, out, cache, cut, workers)
+    manifest, refused = extract.extract(videos, root / settings.extra_path, out, cache, cut, workers)
     results = compare(models, out, manifest[["clip_id"]].assign(offset=0.0), settings)
     columns = [
         results.verdicts[name].set_index("clip_id")[["offset", "confidence"]].add_prefix(f"{name} ") for name in models
@@ -268,35 +267,3 @@ def metrics(results: Results, rejected: pd.DataFrame, further: Extra) -> dict[st
     if further.results:
         content["extra"] = further.results.metrics
     return content
-
-
-def aperture_verdicts(folder: Path, truths: Mapping[str, int], vshift: int) -> pd.DataFrame:
-    """The baseline without learning: the shift at which the opening of the lips follows the loudness best.
-
-    Args:
-        folder: the folder of clips.
-        truths: the true offset by clip_id.
-        vshift: frames searched to each side.
-
-    Returns:
-        A row a clip whose lips are known: `clip_id`, `truth`, `offset`, `right`.
-    """
-    rows = []
-    for clip_id, truth in truths.items():
-        clip = clips.load(folder / clip_id)
-        if np.isnan(clip.lips).any():
-            continue  # imported mouth crops: no face mesh has measured them
-        found = _best_lag(clip.lips, audio.loudness(clip.samples), vshift)
-        rows.append((clip_id, truth, found, abs(found - truth) <= scoring.TOLERANCE))
-    return pd.DataFrame(rows, columns=["clip_id", "truth", "offset", "right"])
-
-
-def _best_lag(lips: np.ndarray, level: np.ndarray, vshift: int) -> int:
-    """The offset at which the correlation of two tracks is highest over the frames they then share."""
-    scores = {}
-    for lag in range(-vshift, vshift + 1):  # lag > 0: the sound runs ahead by that many frames
-        seen = lips[max(0, lag) : len(lips) + min(0, lag)]
-        heard = level[max(0, -lag) : len(level) - max(0, lag)]
-        if len(seen) > 2 and seen.std() > 0 and heard.std() > 0:
-            scores[lag] = float(np.corrcoef(seen, heard)[0, 1])
-    return max(scores, key=lambda lag: scores[lag]) if scores else 0

@@ -16,9 +16,7 @@ from syncnet_lib.files import sha256
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
-
-PIPELINE = "data"
-"""The working folder of `dvc repro`; a notebook run by hand works in another one and leaves this one alone."""
+from syncnet_lib.paths import PIPELINE
 
 EXPERIMENT = "syncnet"
 """Name of the experiment, and of the registered model, of the pipeline's runs."""

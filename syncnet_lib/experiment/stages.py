@@ -6,27 +6,24 @@ python -m syncnet_lib.experiment.stages results                            what 
 """
 
 import argparse
-import ast
-import contextlib
 import fcntl
 import hashlib
 import json
-import logging
 import os
-import re
 import shlex
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import config
-from syncnet_lib.experiment import mlflow_log as tracking
+from syncnet_lib.experiment import config, mlflow_log
+from syncnet_lib.experiment.notebook import NotebookError, code_cells, execute, parameter_names, raised_inside
 from syncnet_lib.files import remove, write_aside
+from syncnet_lib.paths import PIPELINE, ROOT, is_pipeline, reports
 
 ENSURING = "SYNCNET_ENSURING"
 """Environment: set while `ensure` executes the stages before a notebook, which must not start over by themselves."""
@@ -35,90 +32,14 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 
 
-class NotebookError(Exception):
-    """A notebook stopped with an exception that is not the user's fault; str() is its traceback."""
-
-
-def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Path) -> None:
-    """Execute a notebook in a kernel of its own and keep the executed copy.
-
-    What the notebook prints goes to stdout and stderr as it comes, after each heading of the notebook.
-
-    Args:
-        stage: its name in the progress lines.
-        notebook: the notebook; it is not changed. The kernel starts in its folder.
-        parameters: names of the parameters cell to plain values; they win over the cell's own.
-        copy: where the executed notebook goes, whole or not at all. It holds no time stamp and no absolute path, so
-            that the same outputs give the same file. After a failure the copy is `copy` with the suffix .failed.ipynb.
-
-    Raises:
-        InputError: raised in the notebook, by any depth of library.
-        NotebookError: any other exception, or a kernel that died.
-    """
-    import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.engines import NBClientEngine, papermill_engines
-    from papermill.exceptions import PapermillExecutionError
-
-    class Engine(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
-            start_cell = nb_man.cell_start
-
-            def cell_start(cell: Any, cell_index: int, **rest: Any) -> None:
-                heading = re.match(r"#+\s+(.*)", cell.source) if cell.cell_type == "markdown" else None
-                if heading:
-                    print(f"[{stage} {cell_index + 1}/{len(nb_man.nb.cells)}] {heading[1]}", flush=True)
-                start_cell(cell, cell_index, **rest)
-
-            nb_man.cell_start = cell_start
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-    # A kernel that ends with an error may close its channels under a callback, and tornado then logs a traceback of its
-    # own; what matters arrives as an exception.
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
-    papermill_engines.register("syncnet", Engine)
-    failed = copy.with_suffix(".failed.ipynb")
-    remove(failed)
-    with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
-        draft = Path(folder) / "draft.ipynb"
-        try:
-            with _kernel_environment():
-                papermill.execute_notebook(
-                    nbformat.read(notebook, as_version=4),
-                    draft,
-                    dict(parameters),
-                    engine_name="syncnet",
-                    kernel_name="python3",
-                    progress_bar=False,
-                    stdout_file=sys.stdout,
-                    stderr_file=sys.stderr,
-                    cwd=notebook.parent,
-                    # A kernel warns at every start that it speaks plain TCP to this machine; what matters is raised.
-                    extra_arguments=["--log-level=50"],
-                )
-        except PapermillExecutionError as error:
-            if error.ename == InputError.__name__:
-                raise _raised_inside(error.evalue) from None
-            _keep(draft, failed)
-            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-            raise NotebookError(f"{trace}\nThe executed notebook: {failed}") from None
-        except DeadKernelError:
-            _keep(draft, failed)
-            cause = "the kernel died, most often for lack of memory"
-            raise NotebookError(f"{notebook}: {cause}\nThe executed notebook: {failed}") from None
-        _keep(draft, copy)
-
-
 def execute_tracked(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Path) -> None:
     """`execute`, and the executed copy goes to the MLflow runs that the notebook opened."""
     with tempfile.NamedTemporaryFile("r", prefix="syncnet-", suffix=".runs") as runs:
-        os.environ[tracking.OPENED_RUNS] = runs.name
+        os.environ[mlflow_log.OPENED_RUNS] = runs.name
         execute(stage, notebook, parameters, copy)
         opened = runs.read().split()
     for run_id in opened:
-        tracking.attach(run_id, copy, config.ROOT)
+        mlflow_log.attach(run_id, copy, ROOT)
 
 
 def ensure(stage: str, workdir: str) -> None:
@@ -135,17 +56,17 @@ def ensure(stage: str, workdir: str) -> None:
         InputError: raised by one of these stages.
         RuntimeError: one of them failed otherwise; carries its traceback.
     """
-    if config.is_pipeline(workdir) or os.environ.get(ENSURING):
+    if is_pipeline(workdir) or os.environ.get(ENSURING):
         return
-    folder = config.ROOT / workdir
+    folder = ROOT / workdir
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = stages(config.ROOT)
+    pipeline = stages(ROOT)
     digest = library_digest()
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two notebooks may be run at once
         for name in list(config.STAGES)[: list(config.STAGES).index(stage)]:
             notebook = stage_notebook(name, pipeline)
-            digest.update("\0".join(code_cells(config.ROOT / notebook).values()).encode())
+            digest.update("\0".join(code_cells(ROOT / notebook).values()).encode())
             stamp = folder / f".{name}.made"
             outputs = [folder / path for path in data_of(pipeline[name], "outs")]
             current = stamp.exists() and stamp.read_text() == digest.hexdigest()
@@ -233,7 +154,7 @@ def stage_notebook(stage: str, pipeline: Mapping[str, Any]) -> str:
 def library_digest() -> "hashlib._Hash":
     """A running SHA-256 over the library's sources, to which more may be added."""
     digest = hashlib.sha256()
-    for source in sorted((config.ROOT / "syncnet_lib").rglob("*.py")):
+    for source in sorted((ROOT / "syncnet_lib").rglob("*.py")):
         digest.update(source.read_bytes())
     return digest
 
@@ -246,118 +167,32 @@ def stages(root: Path) -> dict[str, Any]:
 def data_of(stage: Mapping[str, Any], role: str) -> list[Path]:
     """What a stage of dvc.yaml reads ("deps") or makes ("outs") in the working folder, relative to it."""
     paths = [Path(path) for path in stage.get(role, []) if isinstance(path, str)]
-    return [path.relative_to(tracking.PIPELINE) for path in paths if path.is_relative_to(tracking.PIPELINE)]
-
-
-def code_cells(notebook: Path) -> dict[str, str]:
-    """Code cells of a notebook by their DVC key: {"cells.1.source": "import numpy", ...}."""
-    try:
-        cells = enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"])
-        # nbformat writes the lines of a cell as a list, but also reads them as one text.
-        return {f"cells.{at}.source": "".join(cell["source"]) for at, cell in cells if cell["cell_type"] == "code"}
-    except OSError as error:
-        raise InputError(notebook, str(error.strerror), "restore the notebook") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(notebook, "is not a notebook", "restore it, e.g. with git checkout") from None
+    return [path.relative_to(PIPELINE) for path in paths if path.is_relative_to(PIPELINE)]
 
 
 def _execute_apart(stage: str, notebook: str, workdir: str) -> None:
     """Execute a stage in a process of its own: this one may be a kernel, with a running event loop."""
     command = [sys.executable, "-m", "syncnet_lib.experiment.stages", stage, notebook, "--workdir", workdir]
     environment = {**os.environ, ENSURING: "1"}
-    done = subprocess.run(command, cwd=config.ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 2:
-        raise _raised_inside(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+        raise raised_inside(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
     if done.returncode:
         raise RuntimeError(f"stage {stage} failed\n{done.stderr}")
 
 
-def _raised_inside(line: str) -> InputError:
-    """The InputError behind its one-line text "where: cause; cure"; where may hold a colon of its own."""
-    where, _, rest = line.partition(": ")
-    cause, _, cure = rest.partition("; ")
-    return InputError(where, cause, cure)
-
-
-@contextlib.contextmanager
-def _kernel_environment() -> Iterator[None]:
-    """What a kernel and its workers inherit: this checkout's library first, not one that is merely installed."""
-    before = dict(os.environ)
-    search = [str(config.ROOT), *filter(None, [before.get("PYTHONPATH")])]
-    os.environ["PYTHONPATH"] = os.pathsep.join(search)
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # a kernel warns of its debugger, which is not in use
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
-def _keep(draft: Path, path: Path) -> None:
-    """Put an executed notebook in its place, without what differs from one execution to the next."""
-    import nbformat
-
-    notebook = nbformat.read(draft, as_version=4)
-    parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
-    notebook.metadata["papermill"] = {"parameters": parameters}
-    for cell in notebook.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell["id"] = "injected-parameters"
-        if cell.cell_type == "code":
-            cell.outputs = _last_lines(cell.outputs)
-    text = nbformat.writes(notebook)
-    root = json.dumps(str(config.ROOT), ensure_ascii=False)[1:-1]
-    text = text.replace(f"{root}/", "").replace(root, ".")
-    with write_aside(path) as aside:
-        aside.write_text(text + "\n", encoding="utf-8")
-
-
-def _last_lines(outputs: Sequence[Any]) -> list[Any]:
-    """Outputs of a cell with a stream's pieces in one, and of a line that was rewritten, by a progress bar, the last
-    state only."""
-    joined: list[Any] = []
-    for output in outputs:
-        before = joined[-1] if joined else None
-        if before is not None and output.output_type == before.output_type == "stream" and output.name == before.name:
-            before.text += output.text
-        else:
-            joined.append(output)
-    for output in joined:
-        if output.output_type == "stream":
-            output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
-    return joined
-
-
 def _run(stage: str, notebook: str, workdir: str) -> None:
-    path = Path(notebook) if Path(notebook).is_absolute() else config.ROOT / notebook
+    path = Path(notebook) if Path(notebook).is_absolute() else ROOT / notebook
     if stage not in config.STAGES:
         raise InputError(f"stage {stage}", "unknown", f"use one of {', '.join(config.STAGES)}")
-    if config.is_pipeline(workdir):
-        check_cells(stage, config.ROOT)
+    if is_pipeline(workdir):
+        check_cells(stage, ROOT)
         parameters = asked_for(path, config.stage_settings(stage))
-        folder = config.ROOT / "reports" / "notebooks"
+        folder = ROOT / "reports" / "notebooks"
     else:
         parameters = {}
-        folder = config.reports(workdir) / "notebooks"
+        folder = reports(workdir) / "notebooks"
     execute_tracked(stage, path, {**parameters, "stage": stage, "workdir": workdir}, folder / f"{stage}.ipynb")
-
-
-def parameter_names(notebook: Path) -> list[str]:
-    """What a notebook's parameters cell assigns, in its order; nothing where it has no such cell."""
-    import nbformat
-
-    cells = nbformat.read(notebook, as_version=4).cells
-    sources = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    return [
-        target.id
-        for source in sources
-        for statement in ast.parse(source).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    ]
 
 
 def asked_for(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -370,14 +205,14 @@ def show_results() -> None:
     """Print the table of base against refined model, and where the report is."""
     import pandas as pd
 
-    from syncnet_lib.plots import figures as report
+    from syncnet_lib.plots import tables
 
-    metrics = config.ROOT / "reports" / "metrics" / "evaluate.json"
+    metrics = ROOT / "reports" / "metrics" / "evaluate.json"
     if not metrics.exists():
         raise InputError(metrics, "missing", "run: make repro")
     with pd.option_context("display.width", 0, "display.max_columns", None):
-        print(report.comparison(json.loads(metrics.read_text())).to_string())
-    print(f"\nthe whole report: {config.ROOT / 'reports' / 'report.html'}")
+        print(tables.comparison(json.loads(metrics.read_text())).to_string())
+    print(f"\nthe whole report: {ROOT / 'reports' / 'report.html'}")
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:
@@ -400,14 +235,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("notebook", nargs="?", help="the stage's notebook, relative to the project")
     parser.add_argument(
         "--workdir",
-        default=tracking.PIPELINE,
-        help=f"working folder; in any but {tracking.PIPELINE} the notebook's own small parameters hold",
+        default=PIPELINE,
+        help=f"working folder; in any but {PIPELINE} the notebook's own small parameters hold",
     )
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C: the kernel must not outlive this process
     try:
         if options.stage == "cells":
-            print("dvc.yaml: " + ("written" if write_cells(config.ROOT) else "is current"))
+            print("dvc.yaml: " + ("written" if write_cells(ROOT) else "is current"))
             return 0
         if options.stage == "results":
             show_results()

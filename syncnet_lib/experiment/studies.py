@@ -12,14 +12,14 @@ import torch
 from tqdm import tqdm
 
 from syncnet_lib import files
-from syncnet_lib.dataset.splits import Sampler, Split
-from syncnet_lib.faces.detect import FACE_SIZE, MOUTH_SIZE
+from syncnet_lib.dataset.splits import Split
+from syncnet_lib.faces.crops import FACE_SIZE, MOUTH_SIZE
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE
-from syncnet_lib.model.networks import Spec
-from syncnet_lib.training import loaders, timing
-from syncnet_lib.training import loop as train
+from syncnet_lib.model.spec import Spec
+from syncnet_lib.training import loaders, loop, timing
 from syncnet_lib.training.loaders import LoaderName
-from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.training.sampling import Sampler
+from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PHASES, PhaseTimer
 
 LOADERS: tuple[LoaderName, ...] = get_args(LoaderName)
@@ -118,7 +118,7 @@ def train_by_each(
         files.remove(state)
         begin = time.perf_counter()
         chosen = settings.model_copy(update={"loader": name, "validate_every": settings.epochs})
-        for _ in train.fit(split, val, chosen, seed, device, state, timer, workers):
+        for _ in loop.fit(split, val, chosen, seed, device, state, timer, workers):
             pass
         print(f"{name}: {settings.epochs} epochs in {time.perf_counter() - begin:.1f} s", flush=True)
         files.remove(state)

@@ -23,10 +23,10 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import config
-from syncnet_lib.experiment import mlflow_log as tracking
-from syncnet_lib.experiment import stages as run
+from syncnet_lib.experiment import config, mlflow_log, stages
+from syncnet_lib.experiment.notebook import NotebookError, code_cells
 from syncnet_lib.files import write_aside, write_json
+from syncnet_lib.paths import PIPELINE, ROOT
 
 
 def grid(arguments: Iterable[str]) -> dict[str, list[Any]]:
@@ -70,23 +70,23 @@ def sweep(stage: str, values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     trials = combinations(values)
     for trial in trials:
         own.parse({name: value for name, value in settings.items() if name in own.model_fields} | trial, stage)
-    pipeline = run.stages(config.ROOT)
-    data = config.ROOT / tracking.PIPELINE
-    inputs = [data / path for path in run.data_of(pipeline[stage], "deps")]
+    pipeline = stages.stages(ROOT)
+    data = ROOT / PIPELINE
+    inputs = [data / path for path in stages.data_of(pipeline[stage], "deps")]
     for path in inputs:
         if not path.exists():
             raise InputError(path, "missing", "run: make repro")
     before = itertools.takewhile(lambda name: name != stage, config.STAGES)
-    made = [path for name in before for path in run.data_of(pipeline[name], "outs")]
-    notebook = config.ROOT / run.stage_notebook(stage, pipeline)
-    given = run.asked_for(notebook, settings)
-    sources = run.library_digest()
-    sources.update("\0".join(run.code_cells(notebook).values()).encode())
+    made = [path for name in before for path in stages.data_of(pipeline[name], "outs")]
+    notebook = ROOT / stages.stage_notebook(stage, pipeline)
+    given = stages.asked_for(notebook, settings)
+    sources = stages.library_digest()
+    sources.update("\0".join(code_cells(notebook).values()).encode())
     state = _state(inputs)
     folder = data / "sweeps" / stage
     rows = []
-    experiment = tracking.experiment_of(str(folder))
-    with tracking.start("sweep", {"stage": stage, **values}, config.ROOT, experiment=experiment) as parent:
+    experiment = mlflow_log.experiment_of(str(folder))
+    with mlflow_log.start("sweep", {"stage": stage, **values}, ROOT, experiment=experiment) as parent:
         for number, trial in enumerate(trials, 1):
             name = ",".join(f"{key}={value}" for key, value in trial.items())
             print(f"[{number}/{len(trials)}] {name}", flush=True)
@@ -126,11 +126,11 @@ def _state(inputs: Iterable[Path]) -> dict[str, list[list[int]]]:
 @contextmanager
 def _nested(parent: str) -> Iterator[None]:
     """What the notebooks of trials inherit: their parent run, and not to make their inputs by themselves."""
-    os.environ.update({tracking.PARENT_RUN: parent, run.ENSURING: "1"})
+    os.environ.update({mlflow_log.PARENT_RUN: parent, stages.ENSURING: "1"})
     try:
         yield
     finally:
-        del os.environ[tracking.PARENT_RUN], os.environ[run.ENSURING]
+        del os.environ[mlflow_log.PARENT_RUN], os.environ[stages.ENSURING]
 
 
 def _try(stage: str, notebook: Path, place: Path, made_from: Mapping[str, Any]) -> str:
@@ -140,10 +140,10 @@ def _try(stage: str, notebook: Path, place: Path, made_from: Mapping[str, Any]) 
         print("done before", flush=True)
         return ""
     stamp.unlink(missing_ok=True)
-    parameters = {**made_from["parameters"], "stage": stage, "workdir": str(place.relative_to(config.ROOT))}
+    parameters = {**made_from["parameters"], "stage": stage, "workdir": str(place.relative_to(ROOT))}
     try:
-        run.execute_tracked(stage, notebook, parameters, place / "reports" / "notebooks" / f"{stage}.ipynb")
-    except (InputError, run.NotebookError) as error:
+        stages.execute_tracked(stage, notebook, parameters, place / "reports" / "notebooks" / f"{stage}.ipynb")
+    except (InputError, NotebookError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return str(error).strip().splitlines()[-1]
     write_json(stamp, made_from)
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("sweep: interrupted; what is done stays", file=sys.stderr)
-        return run.INTERRUPTED
+        return stages.INTERRUPTED
     with pd.option_context("display.width", 0, "display.max_columns", None):
         print(table.drop(columns="trial").to_string(index=False))
     return int((table.error != "").any())

@@ -6,7 +6,7 @@ from enum import Enum
 import numpy as np
 from scenedetect import ContentDetector, FrameTimecode
 
-from syncnet_lib.media.decode import FPS
+from syncnet_lib.media.clock import FPS
 
 THUMBNAIL = 128
 """Longer side in pixels of what the detector sees; a cut changes the whole picture, so this is plenty."""

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from pydantic import Field
 
-from syncnet_lib.faces import detect as faces
-from syncnet_lib.faces.detect import Face, Region
+from syncnet_lib.faces import crops, detect, geometry
+from syncnet_lib.faces.crops import face_crop, mouth_crop, sharpness
+from syncnet_lib.faces.geometry import Face, Region
 from syncnet_lib.faces.shots import Cut
 from syncnet_lib.media.decode import Picture
 from syncnet_lib.settings import Settings
@@ -209,13 +209,13 @@ class FaceTracker:
         width, height = picture.size
         for track in list(self._open):
             if track.missing:
-                yield faces.around(track.face.box, width, height)
+                yield geometry.around(track.face.box, width, height)
         turn, rest = divmod(self._now - self._shot_start, self.settings.detect_every)
         if rest:
             return
-        yield faces.whole(width, height)
+        yield geometry.whole(width, height)
         # Small faces take many looks: all at once where a shot begins without a large face, in turn later on.
-        tiles = faces.tiles(width, height, self.settings.min_face_size)
+        tiles = geometry.tiles(width, height, self.settings.min_face_size)
         if not tiles:
             return
         if turn == 0:
@@ -233,14 +233,14 @@ class FaceTracker:
     def _others(self, picture: Picture) -> bool:
         """Whether other people are in this picture than in those before."""
         for track in self._open:
-            face = None if track.missing else faces.mesh(picture, track.face.roi)
+            face = None if track.missing else detect.mesh(picture, track.face.roi)
             before = self._pictures[track.last - self._now - 1]
-            if face is None or faces.likeness(before, track.face, picture, face) < SAME_PERSON:
+            if face is None or detect.likeness(before, track.face, picture, face) < SAME_PERSON:
                 return True
         return False
 
     def _look(self, track: Track, picture: Picture) -> None:
-        face = faces.mesh(picture, track.face.roi)
+        face = detect.mesh(picture, track.face.roi)
         track.missing = (
             face is None
             or face.box.iou(track.face.box) < self.settings.track_iou
@@ -250,10 +250,10 @@ class FaceTracker:
             track.add(self._now, face, self.settings.mesh_every)
 
     def _search(self, picture: Picture, region: Region) -> None:
-        for box, roi in faces.detect(picture, region):
+        for box, roi in detect.detect(picture, region):
             if any(not track.missing and track.face.box.iou(box) >= SAME_FACE for track in self._open):
                 continue
-            face = faces.mesh(picture, roi)
+            face = detect.mesh(picture, roi)
             if face is None or face.box.size < self.settings.min_face_size:
                 continue
             if any(self._same(face, track) for track in self._open):
@@ -274,7 +274,7 @@ class FaceTracker:
         face = track.face
         step = self.settings.mesh_every
         for back in range(step, min(self.settings.detect_every, self._now - self._shot_start + 1), step):
-            before = faces.mesh(self._pictures[-1 - back], face.roi)
+            before = detect.mesh(self._pictures[-1 - back], face.roi)
             if before is None or before.box.iou(face.box) < self.settings.track_iou:
                 return
             track.add_before(self._now - back, before)
@@ -309,8 +309,8 @@ class FaceTracker:
         boxes = boxes[trim : trim + stop - start]
         lips = places[REACH : REACH + stop - start, 7].astype(np.float32)
         shown = [self._pictures[number - self._now - 1] for number in range(start, stop)]
-        mouth = np.zeros((0, faces.MOUTH_SIZE, faces.MOUTH_SIZE), np.uint8)
-        face = np.zeros((0, faces.FACE_SIZE, faces.FACE_SIZE, 3), np.uint8)
+        mouth = np.zeros((0, crops.MOUTH_SIZE, crops.MOUTH_SIZE), np.uint8)
+        face = np.zeros((0, crops.FACE_SIZE, crops.FACE_SIZE, 3), np.uint8)
         if self._mouth:
             mouth = np.stack([mouth_crop(*pair) for pair in zip(shown, mouths, strict=True)])
             track.sharpness += sum(sharpness(crop) for crop in mouth)
@@ -321,37 +321,6 @@ class FaceTracker:
         while len(track.rows) > 1 and track.rows[1][0] <= stop - REACH - 1:
             track.rows.popleft()  # no later crop depends on it
         return Crops(track, mouth, face, lips, boxes.astype(np.float32))
-
-
-def mouth_crop(picture: Picture, place: np.ndarray) -> np.ndarray:
-    """(120, 120) uint8 gray mouth.
-
-    Args:
-        picture: the whole picture.
-        place: centre x, y, side in pixels, roll in radians.
-    """
-    x, y, side, roll = place
-    return faces.gray_crop(picture, faces.square(x, y, side, roll, faces.MOUTH_SIZE), faces.MOUTH_SIZE)
-
-
-def face_crop(picture: Picture, place: np.ndarray, crop_scale: float) -> np.ndarray:
-    """(224, 224, 3) uint8 RGB face by the reference's geometry (run_pipeline.py, crop_video).
-
-    Args:
-        picture: the whole picture.
-        place: centre x, y and half the longer side of the face's box, pixels.
-        crop_scale: margin; the square reaches (1 + crop_scale) half sides to the left and right, and is moved down by
-            crop_scale half sides.
-    """
-    x, y, half = place
-    to_crop = faces.square(x, y + half * crop_scale, 2 * half * (1 + crop_scale), 0.0, faces.FACE_SIZE)
-    return faces.sample(picture.rgb, to_crop, faces.FACE_SIZE, faces.PAD_VALUE)
-
-
-def sharpness(crop: np.ndarray) -> float:
-    """Variance of the Laplacian of a (h, w) uint8 crop: small where there are no edges."""
-    _, spread = cv2.meanStdDev(cv2.Laplacian(crop, cv2.CV_16S))
-    return float(spread[0, 0]) ** 2
 
 
 def _row(face: Face) -> np.ndarray:

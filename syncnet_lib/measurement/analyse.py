@@ -23,9 +23,8 @@ from pydantic import Field
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.track import TrackSettings
 from syncnet_lib.measurement.stream import End, Ended, Piece, Seen, check, sound_of, watch
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import features as audio
-from syncnet_lib.media.decode import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media import audio, features
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import Asked, Embedder
@@ -151,7 +150,7 @@ def analyse(
         settings: how.
         device: of the model.
         progress: show a bar on stderr.
-        seen: of `watch.watch`, where another process is at it already; with the crops that the model is fed.
+        seen: of `stream.watch`, where another process is at it already; with the crops that the model is fed.
 
     Raises:
         InputError: no face, no sound, silence, too short, or not readable.
@@ -195,7 +194,7 @@ def analyse(
 def _listen(path: Path, sound_path: Path, spool: Path, lead: int) -> _Sound:
     """Decode the sound once, from `lead` frames before the first picture on, and take its features."""
     with spool.open("wb") as file:
-        for block in media.audio_blocks(sound_path, lead=lead):
+        for block in audio.audio_blocks(sound_path, lead=lead):
             file.write(block.tobytes())
     total = spool.stat().st_size // 2
     frames, samples = total // SAMPLES_PER_FRAME, total - lead * SAMPLES_PER_FRAME
@@ -206,15 +205,15 @@ def _listen(path: Path, sound_path: Path, spool: Path, lead: int) -> _Sound:
     levels = np.empty(frames)
     first, last = total, 0
     with spool.open("rb") as file:
-        for start, part, steps in audio.portions(functools.partial(audio.stored, file), frames):
+        for start, part, steps in features.portions(functools.partial(features.stored, file), frames):
             mfcc[start * MFCC_PER_FRAME : start * MFCC_PER_FRAME + len(steps)] = steps
-            heard = audio.level(part)
+            heard = features.level(part)
             levels[start : start + len(heard)] = heard
             loud = start * SAMPLES_PER_FRAME + np.flatnonzero(part)
             if len(loud):
                 first, last = min(first, int(loud[0])), int(loud[-1])
-    if not audio.speech(levels).any():
-        raise InputError(path, f"silence: no sound above {audio.SPEECH_FLOOR:.0f} dB of full scale")
+    if not features.speech(levels).any():
+        raise InputError(path, f"silence: no sound above {features.SPEECH_FLOOR:.0f} dB of full scale")
     stop = min(frames, last // SAMPLES_PER_FRAME + 1) - WINDOW_FRAMES + 1
     return _Sound(samples, lead, mfcc, levels, -(-first // SAMPLES_PER_FRAME), stop)
 
@@ -239,7 +238,7 @@ def _end(
         length = track.last + 1 - track.first
         # Masked, a window without sound of its own still has that of other shifts; the reference compares none such.
         heard = len(sound.levels) - start if settings.edges == "zero" else length
-        windows = audio.window_count(length, max(0, heard) * SAMPLES_PER_FRAME)
+        windows = features.window_count(length, max(0, heard) * SAMPLES_PER_FRAME)
         if windows < 1:
             found.notes.append(f"{span} not used: the sound ends before it")
             return
@@ -249,7 +248,7 @@ def _end(
         speech = np.zeros(frames, bool)
         levels = sound.levels[start : start + frames]
         if len(levels):
-            speech[: len(levels)] = audio.speech(levels)
+            speech[: len(levels)] = features.speech(levels)
         measured = Measured(
             track.number,
             track.shot,
@@ -281,8 +280,8 @@ def _distances(
     low, high = (first, first + windows) if settings.edges == "zero" else (sound.first, sound.stop)
     fill = 0.0 if settings.edges == "zero" else np.nan
     found = np.empty((windows, 2 * vshift + 1), np.float32)
-    for start in range(0, windows, audio.PORTION):
-        stop = min(start + audio.PORTION, windows)
+    for start in range(0, windows, features.PORTION):
+        stop = min(start + features.PORTION, windows)
         around = np.full((stop - start + 2 * vshift, lips.shape[1]), fill, np.float32)
         begin = first + start - vshift
         inside = max(begin, low), min(begin + len(around), high)

@@ -21,9 +21,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from syncnet_lib import files
-from syncnet_lib import parallel as fanout
-from syncnet_lib.dataset import exchange as layout
+from syncnet_lib import files, parallel, prefetch
+from syncnet_lib.dataset import exchange
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.track import TrackSettings
 from syncnet_lib.measurement import checkpoints
@@ -48,7 +47,7 @@ class Options:
     Attributes:
         checkpoint: name or file.
         device: auto, cpu or cuda.
-        vshift, edges, cropped, precision: as for `infer.settings_for`.
+        vshift, edges, cropped, precision: as for `analyse.settings_for`.
     """
 
     checkpoint: str
@@ -64,7 +63,7 @@ class _Job:
     path: Path
     options: Options
     progress: bool = False
-    seen: fanout.Apart[Seen] | None = None
+    seen: prefetch.Apart[Seen] | None = None
 
 
 @dataclass
@@ -116,7 +115,7 @@ def expand(names: Sequence[str], cropped: bool) -> tuple[list[Path], list[Outcom
 
 
 def _below(folder: Path, cropped: bool) -> Iterator[Path]:
-    from syncnet_lib.dataset.sources import SUFFIXES
+    from syncnet_lib.media.decode import SUFFIXES
 
     if cropped and frame_files(folder):
         yield folder
@@ -153,7 +152,7 @@ def run(paths: Sequence[Path], options: Options, workers: int, journal: Journal)
                 todo.append(_Job(path, options, progress=len(paths) == 1, seen=seen))
             else:
                 yield Outcome(path, kept)
-        for job, done in fanout.run(_work, todo, workers=workers, progress=len(paths) > 1, describe="measure"):
+        for job, done in parallel.run(_work, todo, workers=workers, progress=len(paths) > 1, describe="measure"):
             if isinstance(done, Exception):
                 yield Outcome(job.path, error=_told(done))
             else:
@@ -162,10 +161,10 @@ def run(paths: Sequence[Path], options: Options, workers: int, journal: Journal)
                 yield Outcome(job.path, result)
 
 
-def _watching(path: Path, options: Options) -> contextlib.closing[fanout.Apart[Seen]]:
+def _watching(path: Path, options: Options) -> contextlib.closing[prefetch.Apart[Seen]]:
     """A process that watches a video with the settings that measurements have."""
     arguments = path, TrackSettings(), checkpoints.crop(options.checkpoint), options.cropped, True
-    return contextlib.closing(fanout.Apart(_watch, *arguments, count=AHEAD))
+    return contextlib.closing(prefetch.Apart(_watch, *arguments, count=AHEAD))
 
 
 def _watch(*arguments: Any) -> Iterator[Seen]:
@@ -198,14 +197,14 @@ def _digest(path: Path) -> str:
     """SHA-256 of a video, or of all that a folder of frames holds."""
     if not path.is_dir():
         return files.sha256(path)
-    inside = [*frame_files(path), path / layout.SOUND, path.parent / layout.SOUND]
+    inside = [*frame_files(path), path / exchange.SOUND, path.parent / exchange.SOUND]
     return files.sha256(*[file for file in inside if file.is_file()])
 
 
 def _told(error: Exception) -> str:
     """Why a video failed and what to do about it, without its name."""
     cure = error.cure if isinstance(error, InputError) else ""
-    return fanout.reason(error) + (f"; {cure}" if cure else "")
+    return parallel.reason(error) + (f"; {cure}" if cure else "")
 
 
 class Journal:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement.stream import Crop
+from syncnet_lib.model import checkpoint
 
 if TYPE_CHECKING:
     from syncnet_lib.measurement.result import ModelInfo
@@ -68,7 +69,7 @@ def load(name: str, device: str) -> "tuple[SyncNet, ModelInfo]":
     Raises:
         InputError: no such checkpoint or device, or a file of another kind.
     """
-    from syncnet_lib.model.networks import pick_device
+    from syncnet_lib.model.device import pick_device
 
     path = find(name).resolve()
     status = path.stat()
@@ -78,17 +79,16 @@ def load(name: str, device: str) -> "tuple[SyncNet, ModelInfo]":
 @functools.cache
 def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tuple[SyncNet, ModelInfo]":
     from syncnet_lib.measurement.verdict import model_info
-    from syncnet_lib.model.networks import SyncNet
 
-    model = SyncNet.load(path, device)
+    model = checkpoint.load(path, device)
     return model, model_info(model, name, path)
 
 
 def _named() -> dict[str, Path]:
     """Names and files of the checkpoints that there are."""
-    from syncnet_lib.experiment import config
+    from syncnet_lib.paths import ROOT
 
-    models = config.ROOT / "data" / "models"
+    models = ROOT / "data" / "models"
     known = {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
     known |= {name: models / name / "model.safetensors" for name in TRAINED}
     return {name: path for name, path in known.items() if path.is_file()}

@@ -14,9 +14,8 @@ from tqdm import tqdm
 
 from syncnet_lib.measurement.analyse import Analysis
 from syncnet_lib.measurement.result import MEANING, Result, TrackResult
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import remux
-from syncnet_lib.media.decode import FPS
+from syncnet_lib.media import decode, encode, remux
+from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
 
 SURE, UNSURE, SILENT = (46, 160, 67), (214, 120, 20), (140, 140, 140)
@@ -33,7 +32,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
     Args:
         path: the video.
         out: a file that is not there yet; the container follows from its suffix.
-        found: of `infer.analyse`.
+        found: of `analyse.analyse`.
         result: of `verdict.judge`.
         progress: show a bar on stderr.
 
@@ -44,13 +43,13 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         remux.new_media(out) as made,
         remux.refused(out),
         av.open(f"file:{made}", "w") as target,
-        media.opened(path) as source,
+        decode.opened(path) as source,
     ):
         sounds = list(source.streams.audio)
-        origin = media.first_picture(path) or Fraction(0)
+        origin = decode.first_picture(path) or Fraction(0)
         first = remux.first_sound(path)
         later = remux.room(first, -origin, Fraction(1, FPS))
-        video = target.add_stream(CODEC, rate=FPS, options=media.encoder_options(CODEC, CRF))
+        video = target.add_stream(CODEC, rate=FPS, options=encode.encoder_options(CODEC, CRF))
         assert isinstance(video, VideoStream)
         copies = {stream.index: remux.add_copy(target, stream) for stream in sounds}
         waiting = remux.packets(source, sounds, path)
@@ -94,7 +93,7 @@ def _encoded(video: VideoStream, frames: Iterable[np.ndarray]) -> Iterator[av.Pa
 def _drawn(path: Path, found: Analysis, result: Result) -> Iterator[np.ndarray]:
     """The pictures with what was found, cut to even sides, which H.264 wants."""
     tracks = list(zip(found.tracks, result.tracks, strict=True))
-    for number, picture in enumerate(media.pictures(path)):
+    for number, picture in enumerate(decode.pictures(path)):
         pixels = picture.rgb
         pixels = np.ascontiguousarray(pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2])
         headline = f"{result.verdict} (confidence {result.confidence:.2g}, {MEANING[result.sureness].split(':')[0]})"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from syncnet_lib.media.decode import FRAME_MS
+from syncnet_lib.media.clock import FRAME_MS
 
 SCHEMA = Path(__file__).with_name("result.schema.json")
 """The published JSON schema of `Result`."""
@@ -127,9 +127,9 @@ class Result(_Record):
         import base64
         import html
 
-        from syncnet_lib.plots import figures as report
+        from syncnet_lib.plots import figures, page
 
-        picture = base64.b64encode(report.png(report.measurement(self.to_dict(), self.verdict))).decode()
+        picture = base64.b64encode(page.png(figures.measurement(self.to_dict(), self.verdict))).decode()
         columns = ("track", "start_s", "end_s", "speaking", "offset_frames", "offset_ms", "confidence", "min_distance")
         head = "".join(f"<th>{name}</th>" for name in columns)
         rows = "".join(

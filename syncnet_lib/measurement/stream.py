@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from syncnet_lib.dataset import exchange as layout
+from syncnet_lib.dataset import exchange
 from syncnet_lib.errors import InputError
-from syncnet_lib.faces.detect import FACE_SIZE
+from syncnet_lib.faces.crops import FACE_SIZE
 from syncnet_lib.faces.shots import THUMBNAIL, Cut, ShotFinder
 from syncnet_lib.faces.track import Crops, FaceTracker, Track, TrackSettings
-from syncnet_lib.media import decode as media
-from syncnet_lib.media.decode import FPS, Picture
+from syncnet_lib.media import decode
+from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.decode import Picture
 
 IMAGES = {".jpg", ".jpeg", ".png", ".bmp"}
 
@@ -105,10 +106,10 @@ def sound_of(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    for place in (path / layout.SOUND, path.parent / layout.SOUND):
+    for place in (path / exchange.SOUND, path.parent / exchange.SOUND):
         if place.is_file():
             return place
-    raise InputError(path, "frames without sound", f"put {layout.SOUND} into the folder or beside it")
+    raise InputError(path, "frames without sound", f"put {exchange.SOUND} into the folder or beside it")
 
 
 def check(path: Path, cropped: bool) -> None:
@@ -129,13 +130,13 @@ def _pictures(path: Path, cropped: bool, progress: bool) -> tuple[Iterable[Pictu
     if path.is_dir():
         images = frame_files(path)
         return _stills(images), len(images)
-    expected = round(media.probe(path).duration * FPS) if progress else 0
-    return media.pictures(path), expected or None
+    expected = round(decode.probe(path).duration * FPS) if progress else 0
+    return decode.pictures(path), expected or None
 
 
 def frame_files(folder: Path) -> list[Path]:
     """The pictures in a folder, or in `frames` below it, in the order of the last number in their names."""
-    for place in (folder, folder / layout.FRAMES):
+    for place in (folder, folder / exchange.FRAMES):
         images = [file for file in place.iterdir() if file.suffix.lower() in IMAGES] if place.is_dir() else []
         if images:
             return sorted(images, key=_number)

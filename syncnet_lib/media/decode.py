@@ -9,14 +9,13 @@ source of 25 fps is passed on picture by picture, whatever the start times of it
 
 import itertools
 import math
-import platform
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import av
 import av.error
@@ -30,29 +29,12 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.media.clock import FPS, on_grid
 
-FPS = 25
-"""Pictures per second of the grid (seed: 5 frames at 25 fps against 0.2 s of sound)."""
-SAMPLE_RATE = 16_000
-"""Samples per second of the sound (seed: 16 kHz mono)."""
-FRAME_MS = 1000 // FPS
-"""Milliseconds of a picture of the grid."""
-SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
-"""640 samples of sound belong to one picture."""
-
-MAX_GAP = 60
-"""Seconds without a picture or sound that still count as a pause; a longer one is a jump of the file's clock."""
-TOLERANCE = Fraction(3, 1000)
-"""Seconds by which sound timestamps may wander before they count as a gap: Matroska and Flash round them to 1 ms."""
 MAX_PIXELS = 8192 * 4320
 """Largest picture that is decoded (8K); a damaged header can declare anything."""
 PLAYLISTS = {"concat", "hls", "dash", "imf", "sdp", "rtsp"}
 """libav's names for files that make it read other files or the network; a video from a stranger must not do that."""
-BLOCK = SAMPLE_RATE
-"""Samples of silence given out at once."""
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -181,7 +163,7 @@ def probe(path: Path) -> MediaInfo:
             return MediaInfo(container.format.name, "", 0, 0, 0.0, duration, tracks)
         width, height, fps = video.width, video.height, float(video.average_rate or 0)
         name = video.codec_context.name
-        for frame in itertools.islice(_decoded(container, video, path), 1):
+        for frame in itertools.islice(decoded(container, video, path), 1):
             width, height = Picture(frame).size
         return MediaInfo(container.format.name, name, width, height, fps, duration, tracks)
 
@@ -204,7 +186,7 @@ def pictures(path: Path, threads: int = 1) -> Iterator[Picture]:
             raise InputError(path, f"pictures of {stream.width}x{stream.height} pixels are larger than 8K")
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
-        timed = _timed(_deinterlaced(_decoded(container, stream, path), stream), stream)
+        timed = _timed(_deinterlaced(decoded(container, stream, path), stream), stream)
         empty = True
         for _, picture in on_grid(timed, path):
             empty = False
@@ -232,200 +214,6 @@ def stills(path: Path, count: int, seconds: int = 4) -> np.ndarray:
     """
     start = list(itertools.islice(pictures(path), seconds * FPS))
     return np.stack([start[at].rgb for at in np.linspace(0, len(start) - 1, count).astype(int)])
-
-
-def on_grid(timed: Iterable[tuple[Fraction, Fraction, T]], path: Path | str = "video") -> Iterator[tuple[int, T]]:
-    """Place timed pictures on the 25 fps grid that starts with the first of them.
-
-    Grid picture k shows what is on the screen at (k + 1/2)/25 s, the middle of its own interval. A change of the source
-    therefore appears within half a grid interval (20 ms) of its true instant, early as often as late.
-
-    Args:
-        timed: (start, duration, picture) in order of their start, seconds.
-        path: what to name in an error.
-
-    Yields:
-        (k, picture) for k = 0, 1, 2 ... without a gap.
-
-    Raises:
-        InputError: two neighbours are more than MAX_GAP apart.
-    """
-    k = 0
-    shown: tuple[Fraction, Fraction, T] | None = None  # what is on the screen, since when and until when
-    origin = Fraction(0)
-    for start, duration, picture in timed:
-        if shown is None:
-            origin = start
-        else:
-            last, _, before = shown
-            if abs(start - last) > MAX_GAP:
-                raise _jump(path, last - origin, start - origin)
-            if start <= last:
-                continue  # a repeated or reordered timestamp: the earlier picture stays
-            while Fraction(2 * k + 1, 2 * FPS) < start - origin:
-                yield k, before
-                k += 1
-        shown = start, start + duration, picture
-    if shown is None:
-        return
-    _, end, before = shown
-    while k == 0 or Fraction(2 * k + 1, 2 * FPS) < end - origin:
-        yield k, before
-        k += 1
-
-
-def read_audio(path: Path, audio_track: int = 0) -> np.ndarray:
-    """The whole sound of a file; see `audio_blocks`.
-
-    Returns:
-        (N,) int16 mono at 16 kHz; sample 0 belongs to the start of frame 0 of `read_frames`.
-    """
-    return np.concatenate([*audio_blocks(path, audio_track), np.zeros(0, np.int16)])
-
-
-def audio_blocks(path: Path, audio_track: int = 0, lead: int = 0) -> Iterator[np.ndarray]:
-    """The sound of a file in blocks that follow each other without a gap, on the clock of `pictures`.
-
-    Args:
-        path: any file that libav reads. Without video the clock starts with the sound.
-        audio_track: which sound track, counted from 0.
-        lead: frames before the first picture with which the blocks begin; sound before these is left out.
-
-    Yields:
-        (n,) int16 mono at 16 kHz.
-
-    Raises:
-        InputError: no such track, it cannot be decoded, or its timestamps jump.
-    """
-    origin = first_picture(path)
-    with opened(path) as container:
-        tracks = container.streams.audio
-        if not tracks:
-            raise InputError(path, "no sound")
-        if audio_track >= len(tracks):
-            raise InputError(path, f"no sound track {audio_track}", f"choose from 0 to {len(tracks) - 1}")
-        cursor = -lead * SAMPLES_PER_FRAME
-        for start, samples in _runs(_decoded(container, tracks[audio_track], path)):
-            origin = start if origin is None else origin
-            position = round((start - origin) * SAMPLE_RATE)
-            if abs(position - cursor) > MAX_GAP * SAMPLE_RATE:
-                raise _jump(path, Fraction(cursor, SAMPLE_RATE), start - origin)
-            while position > cursor:
-                silence = min(BLOCK, position - cursor)
-                yield np.zeros(silence, np.int16)
-                cursor += silence
-            fresh = samples[cursor - position :]
-            if len(fresh):
-                yield fresh
-                cursor += len(fresh)
-
-
-def _runs(frames: Iterable[av.AudioFrame]) -> Iterator[tuple[Fraction, np.ndarray]]:
-    """Resampled sound with the time of its first sample; each stretch without a gap is one pass of the resampler."""
-    resampler = None
-    run_start, expected, made, layout = Fraction(0), Fraction(0), 0, ("", "", 0)
-    for frame in frames:
-        time = expected if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if resampler is None or abs(time - expected) > TOLERANCE or now != layout:
-            if resampler is not None:
-                for part in resampler.resample(None):
-                    yield run_start + Fraction(made, SAMPLE_RATE), part.to_ndarray()[0]
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            run_start, expected, made, layout = time, time, 0, now
-        expected += Fraction(frame.samples, frame.sample_rate)
-        frame.pts = None  # the resampler counts for itself
-        for part in resampler.resample(frame):
-            yield run_start + Fraction(made, SAMPLE_RATE), part.to_ndarray()[0]
-            made += part.samples
-    if resampler is not None:
-        for part in resampler.resample(None):
-            yield run_start + Fraction(made, SAMPLE_RATE), part.to_ndarray()[0]
-
-
-def write_video(
-    path: Path,
-    frames: Iterable[np.ndarray],
-    samples: np.ndarray,
-    *,
-    fps: Fraction | int = FPS,
-    sample_rate: int = SAMPLE_RATE,
-    video_codec: str = "libx264",
-    audio_codec: str = "aac",
-    crf: int = 18,
-) -> None:
-    """Write pictures and sound as a video file; the first picture and the first sample start together.
-
-    Args:
-        path: the container follows from its suffix.
-        frames: (H, W, 3) uint8 RGB each, even H and W.
-        samples: (N,) int16 mono; empty for a video without sound.
-        fps: pictures per second, exact.
-        sample_rate: samples per second.
-        video_codec: an encoder of libav.
-        audio_codec: an encoder of libav.
-        crf: constant rate factor of the x264 and x265 encoders, lower is better.
-    """
-    with av.open(str(path), "w") as container:
-        video = container.add_stream(video_codec, rate=Fraction(fps), options=encoder_options(video_codec, crf))
-        assert isinstance(video, VideoStream)
-        video.codec_context.thread_count = 1
-        sound: Iterator[av.Packet] = iter(())
-        if len(samples):
-            audio = container.add_stream(audio_codec, rate=sample_rate, layout="mono")
-            assert isinstance(audio, AudioStream)
-            sound = _sound_packets(audio, samples, sample_rate)
-        pending = next(sound, None)
-        first = True
-        for number, pixels in enumerate(frames):
-            if first:
-                video.height, video.width = pixels.shape[:2]
-                video.pix_fmt = "yuv420p"
-                first = False
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = number, 1 / Fraction(fps)
-            for packet in video.encode(frame):
-                # Interleave here: a muxer would hold back one whole stream in memory while it waits for the other.
-                while pending is not None and _moment(pending) <= _moment(packet):
-                    container.mux(pending)
-                    pending = next(sound, None)
-                container.mux(packet)
-        container.mux(video.encode(None))
-        while pending is not None:
-            container.mux(pending)
-            pending = next(sound, None)
-
-
-def encoder_options(codec: str, crf: int) -> dict[str, str]:
-    """Options under which an encoder of libav is fast and gives the same bytes for the same pictures.
-
-    Args:
-        codec: libav's name of it.
-        crf: constant rate factor of x264 and x265, lower is better.
-    """
-    if codec not in ("libx264", "libx265"):
-        return {}
-    options = {"crf": str(crf), "preset": "veryfast"}
-    if codec == "libx264" and platform.machine() in ("x86_64", "AMD64"):
-        # With AVX-512, libx264 gives other bytes for the same pictures from one call to the next (measured).
-        options["x264-params"] = "asm=avx2"
-    return options
-
-
-def _moment(packet: av.Packet) -> Fraction:
-    assert packet.dts is not None
-    assert packet.time_base is not None
-    return packet.dts * packet.time_base
-
-
-def _sound_packets(stream: AudioStream, samples: np.ndarray, sample_rate: int) -> Iterator[av.Packet]:
-    frame_size = 1024  # of AAC; PyAV regroups for encoders that want another number
-    for start in range(0, len(samples), frame_size):
-        part = np.ascontiguousarray(samples[start : start + frame_size], np.int16)
-        frame = av.AudioFrame.from_ndarray(part[None], format="s16", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = sample_rate, start, Fraction(1, sample_rate)
-        yield from stream.encode(frame)
-    yield from stream.encode(None)
 
 
 @contextmanager
@@ -461,12 +249,12 @@ def first_picture(path: Path) -> Fraction | None:
     with opened(path) as container:
         stream = _video_stream(container)
         if stream is not None:
-            for frame in _decoded(container, stream, path):
+            for frame in decoded(container, stream, path):
                 return _time(frame, Fraction(0))
     return None
 
 
-def _decoded(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Any]:
+def decoded(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Any]:
     """The frames of a stream in order of presentation."""
     try:
         for packet in itertools.chain(container.demux(stream), [None]):
@@ -524,10 +312,11 @@ def _time(frame: av.VideoFrame, expected: Fraction) -> Fraction:
     return expected if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
 
 
-def _jump(path: Path | str, last: Fraction, now: Fraction) -> InputError:
-    return InputError(path, f"timestamps jump from {math.floor(last)} s to {math.floor(now)} s", "remux the file")
-
-
 def short(error: Exception) -> str:
     """What libav says, without its numbers and the file's name."""
     return str(getattr(error, "strerror", "") or error).strip()
+
+
+_ENDINGS = "3g2 3gp asf avi dv f4v flv m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogg ogv rm ts vob webm wmv"
+SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
+"""File name endings of videos, in lower case; any other file is listed as skipped without being opened."""

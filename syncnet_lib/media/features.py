@@ -6,7 +6,7 @@ from typing import BinaryIO
 import numpy as np
 import python_speech_features
 
-from syncnet_lib.media.decode import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 MFCC_RATE = 100
 """MFCC steps a second: a hop of 10 ms (seed: "100Hz sampling rate")."""
@@ -38,33 +38,18 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     return python_speech_features.mfcc(samples, SAMPLE_RATE).astype(np.float32)
 
 
-def frame_mfcc(samples: np.ndarray, warp: int = 0) -> np.ndarray:
+def frame_mfcc(samples: np.ndarray) -> np.ndarray:
     """MFCC with exactly four steps a frame, so that one index addresses frames and sound.
 
     Args:
         samples: (T * 640,) int16, 16 kHz mono.
-        warp: steps of 5 % by which pitch and formants are raised (positive) or lowered, timing unchanged: the sound
-            is resampled and the hop scaled by the same ratio. Another vocal tract says the same thing.
 
     Returns:
         (4 * T, 13) float32. The last step that a whole file lacks is computed on 240 samples of silence.
     """
     if len(samples) % SAMPLES_PER_FRAME:
         raise ValueError(f"{len(samples)} samples are not a whole number of frames of {SAMPLES_PER_FRAME}")
-    padded = np.pad(samples, (0, MFCC_SPAN - HOP))
-    if not warp:
-        return mfcc(padded)
-    import torch
-    import torchaudio  # here: extraction must not wait for torch
-
-    # A sound played faster by 20 / (20 - warp) has its steps (20 - warp) / 20 as far apart: a whole number of samples.
-    whole = 20
-    hop = HOP * (whole - warp) // whole
-    faster = torchaudio.functional.resample(torch.from_numpy(padded.astype(np.float32)), whole, whole - warp)
-    steps = len(samples) // HOP
-    faster = np.pad(faster.numpy(), (0, MFCC_SPAN))
-    cepstra = python_speech_features.mfcc(faster, SAMPLE_RATE, winstep=hop / SAMPLE_RATE)
-    return cepstra[:steps].astype(np.float32)
+    return mfcc(np.pad(samples, (0, MFCC_SPAN - HOP)))
 
 
 def stored(file: BinaryIO, low: int, high: int, start: int = 0, length: int | None = None) -> np.ndarray:

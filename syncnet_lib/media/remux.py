@@ -17,7 +17,7 @@ from av.stream import Disposition, Stream
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import decode as media
+from syncnet_lib.media import decode
 
 COPIED = ("video", "audio", "subtitle")
 """Kinds of streams that are copied; time codes and other data of cameras belong to one container and stay behind."""
@@ -53,7 +53,7 @@ def inspect(path: Path) -> Packets:
     Raises:
         InputError: it cannot be opened, or has no pictures or no sound.
     """
-    with media.opened(path) as container:
+    with decode.opened(path) as container:
         streams = _copied(container)
         first: dict[int, Fraction] = {}
         hashes = {stream.index: hashlib.sha256() for stream in streams}
@@ -124,7 +124,7 @@ def refused(out: Path) -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, ValueError) as error:
-        cause = f"{out.suffix or 'a file without suffix'} cannot hold these streams ({media.short(error)})"
+        cause = f"{out.suffix or 'a file without suffix'} cannot hold these streams ({decode.short(error)})"
         raise InputError(out, cause, "give an output that ends in .mkv, which holds nearly everything") from None
 
 
@@ -132,7 +132,7 @@ def _copy(path: Path, made: Path, delay: Fraction) -> None:
     first = first_sound(path)
     # mp4 and mov place a late stream by an edit list, in steps of 1/1000 s unless told otherwise.
     options = {"movie_timescale": str(MOVIE_TICKS)} if made.suffix.lower() in EDIT_LISTS else {}
-    with media.opened(path) as source, av.open(f"file:{made}", "w", options=options) as target:
+    with decode.opened(path) as source, av.open(f"file:{made}", "w", options=options) as target:
         if target.format.name in UNTIMED:
             raise InputError(
                 made.name, f"{made.suffix} files keep no times", "give an output that ends in .mkv or .mp4"
@@ -200,7 +200,7 @@ def move(packet: av.Packet, seconds: Fraction) -> None:
 
 def first_sound(path: Path) -> Fraction:
     """When the first packet of sound starts, seconds."""
-    with media.opened(path) as container:
+    with decode.opened(path) as container:
         times = (moment(packet) for packet in packets(container, list(container.streams.audio), path))
         return next((time for time in times if time is not None), Fraction(0))
 
@@ -220,7 +220,7 @@ def packets(container: InputContainer, streams: Sequence[Stream], path: Path) ->
             if packet.size:
                 yield packet
     except av.error.FFmpegError as error:
-        raise InputError(path, f"cannot be read: {media.short(error)}") from error
+        raise InputError(path, f"cannot be read: {decode.short(error)}") from error
 
 
 def moment(packet: av.Packet) -> Fraction | None:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model import fold as fused
-from syncnet_lib.model import scoring
+from syncnet_lib.model import fold
 from syncnet_lib.model.fold import Precision
-from syncnet_lib.model.networks import SyncNet, centre, prepare_frames, prepare_mfcc
-
-if TYPE_CHECKING:  # pairs brings pandas, for which whoever has one video must not wait
-    from syncnet_lib.dataset.splits import Split
+from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.prepare import centre, prepare_frames, prepare_mfcc
 
 BATCH = {"small": 256, "paper": 64, "v2": 8}
 """Windows of lips at a time: what a layer gives stays in a CPU's caches."""
@@ -52,21 +47,21 @@ class Embedder:
     def __init__(self, model: SyncNet, device: str | torch.device = "cpu", precision: Asked = "auto") -> None:
         self.spec, self.device = model.spec, torch.device(device)
         self._model = model.to(self.device)
-        self.precision = fused.native(model, self.device) if precision == "auto" else precision
-        self._lips: nn.Module | fused.Bytes = model.lips
-        self._sound: nn.Module | fused.Bytes = model.sound
+        self.precision = fold.native(model, self.device) if precision == "auto" else precision
+        self._lips: nn.Module | fold.Bytes = model.lips
+        self._sound: nn.Module | fold.Bytes = model.sound
         if self.precision == "int8":
             if self.spec.name != "v2" or self.device.type != "cpu":
                 raise InputError("precision int8", "is only for v2 on a CPU", "use auto")
-            self._lips, self._sound = fused.Bytes(model.lips), fused.Bytes(model.sound.get_submodule("network"))
+            self._lips, self._sound = fold.Bytes(model.lips), fold.Bytes(model.sound.get_submodule("network"))
         elif self.precision == "bf16":
-            self._lips, self._sound = (fused.fold(stream).bfloat16() for stream in (model.lips, model.sound))
+            self._lips, self._sound = (fold.fold(stream).bfloat16() for stream in (model.lips, model.sound))
         self.reset()
 
     def reset(self) -> None:
         """Begin another track."""
         self._before: Tensor | None = None
-        if isinstance(self._lips, fused.Bytes):
+        if isinstance(self._lips, fold.Bytes):
             self._lips.reset()
 
     @torch.inference_mode()
@@ -90,12 +85,12 @@ class Embedder:
         found = [torch.empty(0, self.spec.embedding)]
         for at in range(0, len(frames) + 1 - WINDOW_FRAMES, BATCH[self.spec.name]):
             part = frames[at : at + BATCH[self.spec.name] + WINDOW_FRAMES - 1].to(self.device)
-            if isinstance(self._lips, fused.Bytes):
-                planes = fused.windows(part, self.spec)
+            if isinstance(self._lips, fold.Bytes):
+                planes = fold.windows(part, self.spec)
                 if not self._lips.measured:
                     self._lips.measure(planes[:1])
             else:
-                planes = fused.standardise(part, self.spec) if self.spec.standardise else fused.windows(part, self.spec)
+                planes = fold.standardise(part, self.spec) if self.spec.standardise else fold.windows(part, self.spec)
                 planes = self._cast(planes).contiguous(memory_format=torch.channels_last)
             found.append(self._finish(self._lips(planes)))
         return torch.cat(found).numpy()
@@ -105,7 +100,7 @@ class Embedder:
         """Embed every window of a stretch of sound.
 
         Args:
-            mfcc: (4 T, 13) float32 (`audio.frame_mfcc`). Give a track as one stretch: where the model wants it, the
+            mfcc: (4 T, 13) float32 (`features.frame_mfcc`). Give a track as one stretch: where the model wants it, the
                 stretch's mean is taken off.
 
         Returns:
@@ -115,7 +110,7 @@ class Embedder:
         steps = prepare_mfcc(np.array(mfcc), self.spec, np.array([len(mfcc) // MFCC_PER_FRAME]))
         scaled = (torch.from_numpy(steps).to(self.device) - self._model.mfcc_mean) / self._model.mfcc_std
         found = [torch.empty(0, self.spec.embedding)]
-        if isinstance(self._sound, fused.Bytes) and count > 0:
+        if isinstance(self._sound, fold.Bytes) and count > 0:
             planes = scaled.unfold(0, WINDOW_MFCC, MFCC_PER_FRAME)[:, None]
             self._sound.reset()
             self._sound.measure(planes[:: -(-count // SAMPLE)])
@@ -147,26 +142,3 @@ def embed_clip(model: SyncNet, frames: np.ndarray, mfcc: np.ndarray) -> tuple[np
     embedder = Embedder(model, model.mfcc_mean.device, "fp32")
     count = len(frames) - WINDOW_FRAMES
     return embedder.lips(frames)[:count], embedder.sound(mfcc)[:count]
-
-
-def embed_split(model: SyncNet, split: Split, progress: bool = True) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Embed the clips of a packed split one after another.
-
-    Yields:
-        clip_id, lips (N, D), sound (N, D).
-    """
-    rows = zip(split.index.clip_id, split.index.start, split.index.frames, strict=True)
-    for clip_id, start, count in tqdm(rows, "embedding", len(split.index), unit="clip", disable=not progress):
-        sound = split.mfcc[0, start * MFCC_PER_FRAME : (start + count) * MFCC_PER_FRAME]
-        yield clip_id, *embed_clip(model, split.frames[start : start + count], sound)
-
-
-def split_distances(
-    model: SyncNet, split: Split, vshift: int = scoring.VSHIFT, progress: bool = True
-) -> dict[str, np.ndarray]:
-    """Distances over shifts of every clip of a split.
-
-    Returns:
-        clip_id to (N, 2 vshift + 1) float32, nan where a shift leaves the clip.
-    """
-    return {name: scoring.shift_distances(v, a, vshift) for name, v, a in embed_split(model, split, progress)}

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from syncnet_lib.media.features import WINDOW_FRAMES
-from syncnet_lib.model.networks import Spec, Steps, SyncNet, native_precision
+from syncnet_lib.model.device import native_precision
+from syncnet_lib.model.networks import Steps, SyncNet
+from syncnet_lib.model.spec import Spec
 
 Precision = Literal["fp32", "bf16", "int8"]
 

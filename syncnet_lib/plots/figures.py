@@ -1,10 +1,6 @@
 """Figures and tables as values: every function returns, none writes."""
 
-import base64
-import html as markup
-import io
 import itertools
-import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,19 +11,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from syncnet_lib.media.decode import FRAME_MS
-from syncnet_lib.media.features import (
-    FPS,
-    HOP,
-    MFCC_PER_FRAME,
-    MFCC_SPAN,
-    SAMPLE_RATE,
-    SAMPLES_PER_FRAME,
-    WINDOW_FRAMES,
-    WINDOW_MFCC,
-)
+from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.features import HOP, MFCC_PER_FRAME, MFCC_SPAN, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.model import scoring
-from syncnet_lib.model.networks import SPECS, size_of
+from syncnet_lib.model.size import size_of
+from syncnet_lib.model.spec import SPECS
+from syncnet_lib.plots.tables import models_of
 from syncnet_lib.training.timing import PHASES
 
 GENUINE, FALSE, NEUTRAL, ACCENT = "#1b7f79", "#d1495b", "#8d99ae", "#edae49"
@@ -299,7 +288,7 @@ def kept_and_rejected(verdict: pd.DataFrame, threshold: float) -> Figure:
     """The evidence on all positives with the threshold, and what each clip keeps.
 
     Args:
-        verdict: the table of `refine.judge`.
+        verdict: the table of `filtering.judge`.
         threshold: its threshold.
     """
     share = verdict.kept.mean()
@@ -391,47 +380,6 @@ def _draw_lengths(axes: Axes, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     axes.legend(frameon=False, fontsize=8)
 
 
-def comparison(metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Base against refined as a table.
-
-    Args:
-        metrics: model name to `scoring.summarise`; entries without `accuracy_by_frames` are left out.
-
-    Returns:
-        A row a model: percentages within a frame by clip length and over the whole clip, AUC, counts.
-    """
-    rows = {}
-    for name, figures in models_of(metrics).items():
-        rows[name] = {
-            **{f"K={key} (%)": round(100 * value, 1) for key, value in figures["accuracy_by_frames"].items()},
-            "whole clip (%)": round(100 * figures["clip_accuracy"], 1),
-            "AUC": round(figures["auc"], 3),
-            "clips": figures["clips"],
-            "windows": figures["windows"],
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-
-
-def models_of(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The entries of evaluate.json that are models."""
-    return {name: figures for name, figures in metrics.items() if "accuracy_by_frames" in figures}
-
-
-def controls(metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Models beside a baseline that learns nothing and a control that must fail.
-
-    Returns:
-        By row: whole clips within a frame, for each model, for lip opening against loudness, and with swapped sound.
-    """
-    rows = {name: 100 * figures["clip_accuracy"] for name, figures in models_of(metrics).items()}
-    if "aperture" in metrics:
-        rows["no learning: lip opening against loudness"] = 100 * metrics["aperture"]["clip_accuracy"]
-    for name, figures in models_of(metrics).items():
-        if "swapped" in figures:
-            rows[f"{name}, another clip's sound"] = 100 * figures["swapped"]["clip_accuracy"]
-    return pd.DataFrame({"whole clip (%)": rows}).round(1)
-
-
 def counts(values: Sequence[float], title: str, x: str, y: str = "clips", bins: int = 40) -> Figure:
     """A histogram of one quantity.
 
@@ -450,7 +398,7 @@ def timelines(tracks: pd.DataFrame, count: int = 12) -> Figure:
     """When the face tracks of some videos begin and end; neighbouring shots differ in colour.
 
     Args:
-        tracks: tracks.parquet of `clips.extract`; `first` and `last` are frames, `reason` is "" where it is a clip.
+        tracks: tracks.parquet of `extract.extract`; `first` and `last` are frames, `reason` is "" where it is a clip.
         count: videos; those with the most shots and tracks come first.
     """
     kept, shots = int((tracks.reason == "").sum()), len(tracks[["path", "shot"]].drop_duplicates())
@@ -519,78 +467,3 @@ def result(metrics: Mapping[str, Mapping[str, Any]], curves: Mapping[str, np.nda
     _draw_lengths(left, models_of(metrics))
     _draw_shifts(right, curves, title)
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as PNG; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; } td, th { padding: .3rem .8rem; text-align: right; }
-th { border-bottom: 2px solid #1b7f79; } td { border-bottom: 1px solid #ddd; }
-img { max-width: 100%; } figure { margin: 2rem 0; } .big { font-size: 1.2rem; }
-"""
-
-
-def page(title: str, parts: Sequence[str | pd.DataFrame | bytes]) -> str:
-    """A page that needs nothing beside itself.
-
-    Args:
-        title: of the page.
-        parts: headings and paragraphs as text (a first "# " or "## " makes a heading), tables, and PNG pictures.
-
-    Returns:
-        HTML.
-    """
-    body = []
-    for part in parts:
-        if isinstance(part, bytes):
-            source = base64.b64encode(part).decode()
-            body.append(f'<figure><img alt="" src="data:image/png;base64,{source}"></figure>')
-        elif isinstance(part, pd.DataFrame):
-            body.append(part.to_html(border=0, float_format=lambda value: f"{value:g}"))
-        else:
-            level = len(part) - len(part.lstrip("#"))
-            tag = f"h{level}" if level else "p"
-            body.append(f"<{tag}>{markup.escape(part.lstrip('# '))}</{tag}>")
-    head = f'<meta charset="utf-8"><title>{markup.escape(title)}</title><style>{STYLE}</style>'
-    return f"<!doctype html><html lang=en><head>{head}</head><body>{''.join(body)}</body></html>\n"
-
-
-def experiment(reports: Path) -> str:
-    """The page of the whole experiment.
-
-    Args:
-        reports: the folder with `metrics/*.json` and `figures/*.png`.
-
-    Returns:
-        HTML.
-    """
-    metrics = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (reports / "metrics").glob("*.json")}
-    result = metrics["evaluate"]
-    parts: list[str | pd.DataFrame | bytes] = [
-        "# SyncNet: trained on noisy video, refined by its own verdicts",
-        "## Base against refined on held-out clips",
-        comparison(result),
-        (reports / "figures" / "result.png").read_bytes(),
-        "## Against no learning, and against swapped sound",
-        controls(result),
-        "## What the filter threw out",
-        pd.DataFrame.from_dict(result["filter"], orient="index"),
-    ]
-    if "extra" in result:
-        parts += ["## Further videos", comparison(result["extra"]), controls(result["extra"])]
-    for stage in ("corpus", "extract", "pairs", "train", "filter", "retrain"):
-        figures = {key: value for key, value in metrics[stage].items() if not isinstance(value, dict)}
-        nested = {key: value for key, value in metrics[stage].items() if isinstance(value, dict)}
-        parts.append(f"## Stage: {stage}")
-        if nested:
-            parts.append(pd.DataFrame.from_dict(nested, orient="index"))
-        if figures:
-            parts.append(pd.DataFrame({"value": figures}))
-        parts += [path.read_bytes() for path in sorted((reports / "figures").glob(f"{stage}_*.png"))]
-    return page("SyncNet experiment", parts)

@@ -14,10 +14,10 @@ import pandas as pd
 from pydantic import Field
 from scipy.signal import fftconvolve
 
-from syncnet_lib import parallel as fanout
+from syncnet_lib import parallel
 from syncnet_lib.files import remove, sha256, write_aside
-from syncnet_lib.media import decode as media
-from syncnet_lib.media.decode import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media import encode
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.settings import Settings
 from syncnet_lib.synthetic import articulation
 from syncnet_lib.synthetic.people import Identity, identity, scene, sentence
@@ -98,7 +98,7 @@ def make(
             remove(stale)
     todo = [clip for clip in plan if not _is_made(clip, out_dir)]
     function = partial(_make_one, out_dir=out_dir)
-    for _, outcome in fanout.run(function, todo, workers=workers, progress=progress, describe="synthetic videos"):
+    for _, outcome in parallel.run(function, todo, workers=workers, progress=progress, describe="synthetic videos"):
         if isinstance(outcome, Exception):
             raise outcome
     speakers = [f"s{clip.speaker:03d}" for clip in plan]
@@ -174,7 +174,7 @@ def _make_one(clip: _Clip, out_dir: Path) -> None:
     # The name must keep its suffix while it is written: the container follows from it.
     aside = out_dir / ".made" / path.name
     aside.parent.mkdir(exist_ok=True)
-    media.write_video(aside, frames, heard, crf=crf)
+    encode.write_video(aside, frames, heard, crf=crf)
     aside.replace(path)
     with write_aside(_record(clip, out_dir)) as record:
         record.write_text(json.dumps({"key": clip.key(), "sha256": sha256(path)}))

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.media.decode import SAMPLE_RATE
+from syncnet_lib.media.clock import SAMPLE_RATE
 
 # speak_lib.h of espeak-ng 1.52
 _AUDIO_OUTPUT_SYNCHRONOUS = 2

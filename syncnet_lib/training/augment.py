@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_MFCC
-from syncnet_lib.model.networks import Spec
+from syncnet_lib.model.spec import Spec
 
 MASKED_COEFFICIENTS = 2
 """Most neighbouring coefficients that a mask hides: a sixth of the 13 (SpecAugment: up to 27 of 80 mel channels)."""

@@ -15,8 +15,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from syncnet_lib.dataset.splits import Draw
 from syncnet_lib.errors import InputError
+from syncnet_lib.training.sampling import Draw
 
 
 @dataclass(frozen=True)

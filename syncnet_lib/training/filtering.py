@@ -6,9 +6,9 @@ from pydantic import Field
 
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.model.embed import embed_split
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.settings import Settings
+from syncnet_lib.training.validation import embed_split
 
 
 class FilterSettings(Settings):

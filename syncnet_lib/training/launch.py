@@ -19,9 +19,9 @@ import torch
 
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.training import distributed as ranks
-from syncnet_lib.training import loop as train
-from syncnet_lib.training.loop import Epoch, TrainSettings
+from syncnet_lib.training import distributed, loop
+from syncnet_lib.training.loop import Epoch
+from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PhaseTimer
 
 KEPT = "kept.npy"
@@ -38,23 +38,23 @@ def fit(
     timer: PhaseTimer,
     workers: int = 0,
 ) -> Iterator[Epoch]:
-    """`train.fit`, here or, where `settings.processes` says so, in several processes by torchrun.
+    """`loop.fit`, here or, where `settings.processes` says so, in several processes by torchrun.
 
     Args:
         train_split, val: opened from the folders `train` and `val` of a pairs stage.
-        settings, seed, device, state_dir, timer, workers: as for `train.fit`; the timer gets the phases of process 0.
+        settings, seed, device, state_dir, timer, workers: as for `loop.fit`; the timer gets the phases of process 0.
 
     Yields:
         One record an epoch.
 
     Raises:
-        InputError: more processes than GPUs, or what `train.fit` refuses.
+        InputError: more processes than GPUs, or what `loop.fit` refuses.
         RuntimeError: a process failed otherwise.
     """
-    settings = train.resolve(settings, train_split, device)
+    settings = loop.resolve(settings, train_split, device)
     processes = int(settings.processes)
     if processes < 2:
-        yield from train.fit(train_split, val, settings, seed, device, state_dir, timer, workers)
+        yield from loop.fit(train_split, val, settings, seed, device, state_dir, timer, workers)
         return
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise InputError("train.processes", f"{processes} on {torch.cuda.device_count()} GPUs", "use auto")
@@ -110,8 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=0, help="processes of the folder loaders, each training process")
     parser.add_argument("--kept", type=Path, help="numpy file: (F,) bool, the windows that may serve as positives")
     options = parser.parse_args(arguments)
-    with ranks.joined(options.device) as device:
-        first = ranks.Ranks.here().rank == 0
+    with distributed.joined(options.device) as device:
+        first = distributed.Ranks.here().rank == 0
         try:
             settings = TrainSettings.parse(json.loads(options.settings), "--settings")
             split = Split.open(options.pairs / "train")
@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 split.kept = np.load(options.kept)
             val = Split.open(options.pairs / "val")
             timer = PhaseTimer(device)
-            for epoch in train.fit(split, val, settings, options.seed, device, options.state, timer, options.workers):
+            for epoch in loop.fit(split, val, settings, options.seed, device, options.state, timer, options.workers):
                 if first:
                     timing = [row for row in timer.rows() if row[0] == epoch.number]
                     print(json.dumps({"epoch": asdict(epoch), "timing": timing}), flush=True)

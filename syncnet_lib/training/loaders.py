@@ -18,12 +18,14 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from syncnet_lib import files
-from syncnet_lib.dataset import exchange as layout
-from syncnet_lib.dataset.splits import Draw, Split
+from syncnet_lib.dataset import exchange
+from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model.networks import Spec, prepare_frames, prepare_mfcc
-from syncnet_lib.parallel import Ahead
+from syncnet_lib.model.prepare import prepare_frames, prepare_mfcc
+from syncnet_lib.model.spec import Spec
+from syncnet_lib.prefetch import Ahead
+from syncnet_lib.training.sampling import Draw
 
 LoaderName = Literal["resident", "mapped", "folder", "folder_persistent"]
 RESIDENT_SHARE = 0.5
@@ -232,7 +234,7 @@ def _reduced(split: Split, spec: Spec, scratch: Path) -> np.ndarray:
 def write_tree(split: Split, tree: Path) -> None:
     """Write a split as the single files that `Folder` reads, a clip's as in the seed's layout, but for `audio.wav`.
 
-    The sound is that of variant 0; the frames lose by JPEG what `layout.QUALITY` says.
+    The sound is that of variant 0; the frames lose by JPEG what `exchange.QUALITY` says.
 
     Args:
         split: the packed split.
@@ -242,7 +244,7 @@ def write_tree(split: Split, tree: Path) -> None:
         for row in tqdm(list(split.index.itertuples()), "writing files", leave=False, disable=None):
             folder = aside / row.clip_id
             sound = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
-            layout.write_clip(folder, split.clip(row.clip_id), split.mfcc[0, sound])
+            exchange.write_clip(folder, split.clip(row.clip_id), split.mfcc[0, sound])
 
 
 class Folder:
@@ -307,9 +309,9 @@ class _Files(Dataset[tuple[Tensor, Tensor]]):
         self._folders = [tree / clip_id for clip_id in split.index.clip_id]
         self._starts = split.index.start.to_numpy()
         self._spec = spec
-        missing = next((folder for folder in self._folders if not (folder / layout.FEATURES).is_file()), None)
+        missing = next((folder for folder in self._folders if not (folder / exchange.FEATURES).is_file()), None)
         if missing is not None:
-            raise InputError(missing / layout.FEATURES, "missing", "export the split again")
+            raise InputError(missing / exchange.FEATURES, "missing", "export the split again")
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """(N, 5, stored, stored) uint8 and (A, steps, 13) float32 of a draw."""
@@ -323,12 +325,12 @@ class _Files(Dataset[tuple[Tensor, Tensor]]):
 
     def _window(self, row: int) -> np.ndarray:
         folder, first = self._place(row)
-        names = (str(folder / layout.FRAMES / f"frame{first + n}.jpg") for n in range(WINDOW_FRAMES))
+        names = (str(folder / exchange.FRAMES / f"frame{first + n}.jpg") for n in range(WINDOW_FRAMES))
         return prepare_frames(np.stack([_decode(name, self._spec.colours) for name in names]), self._spec)
 
     def _run(self, row: int, windows: int) -> np.ndarray:
         folder, first = self._place(row)
-        bins = np.load(folder / layout.FEATURES)[:, 0]
+        bins = np.load(folder / exchange.FEATURES)[:, 0]
         # Past the clip's end only where the draw's mask hides it.
         chosen = bins[np.minimum(np.arange(first, first + windows), len(bins) - 1)].transpose(0, 2, 1)
         steps = np.concatenate([chosen[:-1, :MFCC_PER_FRAME].reshape(-1, MFCC_SIZE), chosen[-1]])

@@ -1,12 +1,11 @@
 """One training loop: draws, augmentation, the timed step, validation, checkpoints that an interruption cannot harm."""
 
-import gc
 import hashlib
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,21 +13,22 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
-from torch import Tensor, nn
 
 from syncnet_lib import files
-from syncnet_lib.dataset.splits import Draw, Sampler, Split
-from syncnet_lib.errors import InputError
-from syncnet_lib.model import scoring
-from syncnet_lib.model.embed import embed_split, split_distances
-from syncnet_lib.model.networks import SPECS, ModelName, SyncNet, centre, native_precision, prepare_mfcc
-from syncnet_lib.settings import Settings
-from syncnet_lib.training import loaders, loss
-from syncnet_lib.training.augment import Dice, Strength, vary
+from syncnet_lib.dataset.splits import Split
+from syncnet_lib.model import checkpoint, scoring
+from syncnet_lib.model.device import native_precision
+from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.prepare import prepare_mfcc
+from syncnet_lib.model.spec import SPECS
+from syncnet_lib.training import loaders
+from syncnet_lib.training.augment import Dice
 from syncnet_lib.training.distributed import Ranks
-from syncnet_lib.training.loaders import Batch
+from syncnet_lib.training.sampling import Sampler
+from syncnet_lib.training.settings import TrainSettings
+from syncnet_lib.training.step import Objective
 from syncnet_lib.training.timing import PhaseTimer
+from syncnet_lib.training.validation import embed_split, split_distances
 
 STATE = "state.pt"
 """Everything that the next epoch needs, written after every epoch."""
@@ -44,31 +44,6 @@ DECISIVE = tuple(
 """Modules that decide what a training gives."""
 WARM_UP = 0.03
 """Share of all steps over which the learning rate rises."""
-
-
-class TrainSettings(Settings):
-    """How a model is trained."""
-
-    model: ModelName = "small"
-    loss: Literal["matching", "contrastive"] = "matching"
-    margin: float = Field(20.0, gt=0)
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(384, ge=2)
-    samples_per_clip: int = Field(24, ge=1)
-    validate_every: int = Field(5, ge=1)
-    lr: float = Field(2.0e-3, gt=0)
-    weight_decay: float = Field(0.02, ge=0)
-    schedule: Literal["cosine", "step"] = "cosine"
-    grad_clip: float = Field(5.0, ge=0)
-    early_stopping: int = Field(0, ge=0)
-    augment: bool = True
-    blur: float = Field(0.0, ge=0, le=0.7)
-    noise: float = Field(0.0, ge=0)
-    masks: float = Field(0.0, ge=0)
-    loader: Literal["auto", "resident", "mapped", "folder", "folder_persistent"] = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
-    processes: int | Literal["auto"] = Field("auto")
 
 
 @dataclass
@@ -156,7 +131,8 @@ def fit(
 
     An interrupted training goes on from its last finished epoch and ends with the same weights: an epoch's draws and
     augmentation depend on nothing but `seed` and its number. The best weights are `state_dir / BEST`, the last ones are
-    in `state_dir / STATE`. Where this process has joined a group (`ranks.joined`), it does its part of each batch.
+    in `state_dir / STATE`. Where this process has joined a group (`distributed.joined`), it does its part of
+    each batch.
 
     Args:
         train, val: the packed splits.
@@ -194,7 +170,7 @@ def fit(
         ranks.share(None)
     yield from past
     best = max((epoch.validation["auc"] for epoch in past if epoch.validation), default=-1.0)
-    objective = _Objective(model, settings, ranks)
+    objective = Objective(model, settings, ranks)
     tree = _tree(train, settings, state_dir, ranks)
     loader = loaders.make(cast(Any, settings.loader), train, model.spec, device, state_dir, tree, workers)
     numbers = range(len(past) + 1, settings.epochs + 1)
@@ -228,7 +204,7 @@ def fit(
             past.append(epoch)
             if ranks.rank == 0:
                 if epoch.best:
-                    model.save(state_dir / BEST, **about, epoch=number)
+                    checkpoint.save(model, state_dir / BEST, **about, epoch=number)
                 state = {
                     "identity": identity,
                     "model": model.state_dict(),
@@ -266,105 +242,6 @@ def _tree(train: Split, settings: TrainSettings, state_dir: Path, ranks: Ranks) 
         loaders.write_tree(train, tree)
     ranks.share(None)  # the others wait until it is there
     return tree
-
-
-class _Objective:
-    """What a step computes: the loss of a batch and a step against its gradient."""
-
-    def __init__(self, model: SyncNet, settings: TrainSettings, ranks: Ranks) -> None:
-        self._model, self._settings = model, settings
-        self._strength = Strength(settings.blur, settings.noise, settings.masks)
-        self._network: nn.Module = ranks.wrap(model)
-        device = model.mfcc_mean.device
-        if settings.compile:
-            # On a GPU this mode replays CUDA graphs: a step of many small kernels no longer waits for the host.
-            mode = "reduce-overhead" if device.type == "cuda" else "default"
-            self._network = cast(nn.Module, torch.compile(self._network, mode=mode))
-        self._device = device
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self._settings.precision == "bf16":
-            return torch.autocast(self._device.type, torch.bfloat16)
-        return nullcontext()
-
-    def step(self, batch: Batch, optimiser: torch.optim.Optimizer, dice: Dice, timer: PhaseTimer) -> Tensor:
-        """One step; returns the detached loss, still on the device."""
-        try:
-            return self._step(batch, optimiser, dice, timer)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            raise InputError("train.compile", str(error).splitlines()[0], "set it to false") from None
-        except (RuntimeError, MemoryError) as error:
-            if not _no_memory(error):
-                raise
-        # Outside the handler: the exception holds what the failed step had computed.
-        asked, runs = len(batch.draw.video), len(batch.draw.audio)
-        fits = self._fits(batch, dice, runs) * asked // runs
-        cure = f"a batch of {fits} fits" if fits else "not even a small one fits: take a smaller model"
-        raise InputError(f"train.batch_size on {self._device}", f"no memory for {asked} windows a process", cure)
-
-    def _step(self, batch: Batch, optimiser: torch.optim.Optimizer, dice: Dice, timer: PhaseTimer) -> Tensor:
-        with timer.phase("transfer"):
-            batch = batch.to(self._device)
-        with timer.phase("forward"):
-            v, a = self._forward(batch, dice)
-        with timer.phase("loss"):
-            value = self._loss(v, a, batch)
-        with timer.phase("backward"):
-            value.backward()
-        with timer.phase("update"):
-            if self._settings.grad_clip:
-                # A rare large step costs the first epochs.
-                nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.grad_clip)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        return value.detach()
-
-    def _forward(self, batch: Batch, dice: Dice) -> tuple[Tensor, Tensor]:
-        spec, lips, sound = self._model.spec, batch.lips, batch.sound
-        if self._settings.augment:
-            lips, sound = vary(lips, sound, spec, self._strength, dice)
-        else:
-            lips = centre(lips, spec.size)
-        with self._precision():
-            return cast(tuple[Tensor, Tensor], self._network(lips, sound))
-
-    def _loss(self, v: Tensor, a: Tensor, batch: Batch) -> Tensor:
-        if batch.label is not None:
-            return loss.contrastive(v, a[:, 0], batch.label, self._settings.margin)
-        assert batch.target is not None
-        assert batch.mask is not None
-        return loss.matching(v, a.flatten(0, 1), batch.target, batch.mask, self._model.log_scale)
-
-    def _fits(self, batch: Batch, dice: Dice, runs: int) -> int:
-        """Most runs of sound, with their windows, whose step fits into memory; found by halving."""
-        self._network = self._model  # a trial of this process alone
-        fits, fails = 0, runs
-        least = 1 if len(batch.draw.video) > runs else 2  # BatchNorm needs two windows
-        while fails - fits > max(1, runs // 16) and fails > least:
-            trial = max(least, (fits + fails) // 2)
-            self._model.zero_grad(set_to_none=True)
-            gc.collect()
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
-            if self._tries(batch.draw.runs(0, trial), batch, dice):
-                fits = trial
-            else:
-                fails = trial
-        return fits
-
-    def _tries(self, draw: Draw, batch: Batch, dice: Dice) -> bool:
-        try:
-            small = Batch.of(draw, batch.lips[: len(draw.video)], batch.sound[: len(draw.audio)]).to(self._device)
-            self._loss(*self._forward(small, dice), small).backward()
-        except (RuntimeError, MemoryError):  # whatever it says, it is for lack of memory
-            return False
-        return True
-
-
-def _no_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; on a CPU torch says so only in words."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error)
 
 
 def _not_a_number(split: Split, sampler: Sampler, epoch: int, step: int, state_dir: Path) -> str:
@@ -435,7 +312,7 @@ def follow(
 
 def best(state_dir: Path) -> SyncNet:
     """The best model of a training, ready for inference."""
-    return SyncNet.load(state_dir / BEST)
+    return checkpoint.load(state_dir / BEST)
 
 
 def validation_distances(model: SyncNet, val: Split) -> tuple[np.ndarray, np.ndarray]:
@@ -453,10 +330,10 @@ def validation_distances(model: SyncNet, val: Split) -> tuple[np.ndarray, np.nda
 
 def publish(model: SyncNet, history: pd.DataFrame, folder: Path, **about: Any) -> Path:
     """Write what a training hands on, `model.safetensors` and `history.csv`; returns the path of the model."""
-    checkpoint = folder / "model.safetensors"
-    model.save(checkpoint, **about)
+    path = folder / "model.safetensors"
+    checkpoint.save(model, path, **about)
     files.write_bytes(folder / "history.csv", history.to_csv(index=False).encode())
-    return checkpoint
+    return path
 
 
 def summarise(history: pd.DataFrame, split: Split) -> dict[str, float]:

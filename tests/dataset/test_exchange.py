@@ -10,23 +10,21 @@ import pandas as pd
 import pytest
 import skimage.data
 
-from syncnet_lib.dataset import exchange as layout
-from syncnet_lib.dataset import extract as clips
-from syncnet_lib.dataset import sources as corpus
-from syncnet_lib.dataset import splits as pairs
+from syncnet_lib.dataset import clips, exchange, sources, splits
+from syncnet_lib.dataset import extract as extraction
 from syncnet_lib.dataset.extract import ExtractSettings
 from syncnet_lib.dataset.sources import CorpusSettings
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import features as audio
+from syncnet_lib.media import features
+from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 LENGTHS = {"train": 30, "val": 20, "test": 25}
 
 
 def write_sound(path: Path, frames: int, seed: int) -> np.ndarray:
-    samples = np.random.default_rng(seed).normal(0, 2000, frames * media.SAMPLES_PER_FRAME).astype(np.int16)
+    samples = np.random.default_rng(seed).normal(0, 2000, frames * SAMPLES_PER_FRAME).astype(np.int16)
     with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, media.SAMPLE_RATE, 0, "NONE", ""))
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
         file.writeframes(samples.tobytes())
     return samples
 
@@ -38,7 +36,7 @@ def write_clip(folder: Path, frames: int, seed: int, face: bool = False) -> np.n
     size = (224, 224, 3) if face else (120, 120)
     crops = np.stack([cv2.resize(draw.integers(0, 256, (8, 8, *size[2:]), np.uint8), size[:2]) for _ in range(frames)])
     np.save(folder / ("face.npy" if face else "mouth.npy"), crops)
-    np.save(folder / "mfcc.npy", audio.frame_mfcc(write_sound(folder / "audio.wav", frames, seed)))
+    np.save(folder / "mfcc.npy", features.frame_mfcc(write_sound(folder / "audio.wav", frames, seed)))
     return crops
 
 
@@ -48,19 +46,19 @@ def tree(tmp_path: Path) -> Path:
     index = pd.DataFrame({"clip_id": list("abc"), "split": LENGTHS.keys()})
     for seed, row in enumerate(index.itertuples()):
         write_clip(tmp_path / "clips" / row.clip_id, LENGTHS[row.split], seed)
-    layout.export(tmp_path / "clips", index, tmp_path / "tree", progress=False)
+    exchange.export(tmp_path / "clips", index, tmp_path / "tree", progress=False)
     return tmp_path / "tree"
 
 
-def make(tmp_path: Path) -> corpus.Corpus:
+def make(tmp_path: Path) -> sources.Corpus:
     settings = CorpusSettings(source="layout", path="tree")
-    return corpus.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
+    return sources.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
 
 
 def extract(tmp_path: Path, workers: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    videos, base = corpus.load(tmp_path / "raw", tmp_path)
+    videos, base = sources.load(tmp_path / "raw", tmp_path)
     cache = tmp_path / "cache" / "clips"
-    return clips.extract(videos, base, tmp_path / "imported", cache, ExtractSettings(), workers, progress=False)
+    return extraction.extract(videos, base, tmp_path / "imported", cache, ExtractSettings(), workers, progress=False)
 
 
 def test_what_is_exported_is_the_seeds_layout(tree: Path, tmp_path: Path) -> None:
@@ -76,8 +74,8 @@ def test_what_is_exported_is_the_seeds_layout(tree: Path, tmp_path: Path) -> Non
 
 
 def test_bins_of_the_seeds_example() -> None:
-    frames = 575_616 // media.SAMPLES_PER_FRAME
-    assert layout.bins(np.zeros((4 * frames, 13), np.float32)).shape == (894, 1, 13, 20)
+    frames = 575_616 // SAMPLES_PER_FRAME
+    assert exchange.bins(np.zeros((4 * frames, 13), np.float32)).shape == (894, 1, 13, 20)
 
 
 def test_round_trip_through_the_pipeline(tree: Path, tmp_path: Path) -> None:
@@ -96,11 +94,11 @@ def test_round_trip_through_the_pipeline(tree: Path, tmp_path: Path) -> None:
         assert loss.mean() < 1
         assert loss.max() < 16
         assert np.isnan(clip.lips).all()
-    packing = pairs.PairsSettings(train_share=0.8, val_share=0.1)
-    index, _ = pairs.pack(tmp_path / "imported", manifest, tmp_path / "pairs", packing, 0, progress=False)
+    packing = splits.PairsSettings(train_share=0.8, val_share=0.1)
+    index, _ = splits.pack(tmp_path / "imported", manifest, tmp_path / "pairs", packing, 0, progress=False)
     assert index.set_index("split").frames.to_dict() == LENGTHS
     again = tmp_path / "again"
-    layout.export(tmp_path / "imported", index, again, progress=False)
+    exchange.export(tmp_path / "imported", index, again, progress=False)
     for folder in sorted(tree.glob("*/*")):
         (match,) = (again / folder.parent.name).iterdir()
         assert (match / "audio.wav").read_bytes() == (folder / "audio.wav").read_bytes()
@@ -121,7 +119,7 @@ def test_a_second_import_costs_nothing_and_a_changed_clip_only_itself(tree: Path
 
 def test_larger_pictures_are_looked_through_for_the_face(tmp_path: Path) -> None:
     head = skimage.data.astronaut()[20:260, 110:350]
-    for seed, split in enumerate(layout.SPLITS):
+    for seed, split in enumerate(exchange.SPLITS):
         folder = tmp_path / "tree" / split / "clip"
         (folder / "frames").mkdir(parents=True)
         write_sound(folder / "audio.wav", 20, seed)
@@ -139,8 +137,8 @@ def test_larger_pictures_are_looked_through_for_the_face(tmp_path: Path) -> None
 def test_face_crops_are_exported_in_colour(tmp_path: Path) -> None:
     crops = write_clip(tmp_path / "clips" / "a", 8, 0, face=True)
     index = pd.DataFrame({"clip_id": ["a"], "split": ["val"]})
-    layout.export(tmp_path / "clips", index, tmp_path / "tree", progress=False)
-    read = np.stack(list(layout.frames(tmp_path / "tree" / "val" / "a")))
+    exchange.export(tmp_path / "clips", index, tmp_path / "tree", progress=False)
+    read = np.stack(list(exchange.frames(tmp_path / "tree" / "val" / "a")))
     assert read.shape == crops.shape
     assert np.abs(read.astype(int) - crops).mean() < 3
 
@@ -173,7 +171,7 @@ def test_a_broken_clip_is_skipped_with_its_reason(kind: str, tree: Path, tmp_pat
     assert reasons.file.str.fullmatch("(tree/)?test/c").all()
     assert reasons.reason.str.contains(reason).tolist() == [True]
     with pytest.raises(InputError, match="no clip for the test split"):
-        pairs.pack(tmp_path / "imported", manifest, tmp_path / "pairs", pairs.PairsSettings(), 0, progress=False)
+        splits.pack(tmp_path / "imported", manifest, tmp_path / "pairs", splits.PairsSettings(), 0, progress=False)
 
 
 def test_the_same_clip_in_two_splits_is_used_once(tree: Path, tmp_path: Path) -> None:
@@ -195,16 +193,16 @@ def test_a_folder_without_the_layout_is_one_line(tmp_path: Path) -> None:
 def test_export_replaces_nothing(tree: Path, tmp_path: Path) -> None:
     before = hashlib.sha256((tree / "train" / "a" / "audio.npy").read_bytes()).hexdigest()
     with pytest.raises(InputError, match="is not empty"):
-        layout.export(tmp_path / "clips", pd.DataFrame({"clip_id": [], "split": []}), tree)
+        exchange.export(tmp_path / "clips", pd.DataFrame({"clip_id": [], "split": []}), tree)
     assert hashlib.sha256((tree / "train" / "a" / "audio.npy").read_bytes()).hexdigest() == before
 
 
 def test_command(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert layout.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 2
+    assert exchange.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 2
     assert "pairs stage" in capsys.readouterr().err
-    for name, split in zip("abc", layout.SPLITS, strict=True):
+    for name, split in zip("abc", exchange.SPLITS, strict=True):
         (tmp_path / "pairs" / split).mkdir(parents=True)
         table = pd.DataFrame({"clip_id": [name], "split": [split]})
         table.to_parquet(tmp_path / "pairs" / split / "index.parquet")
-    assert layout.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 0
-    assert len(layout.find(tmp_path / "out")[0]) == 3
+    assert exchange.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 0
+    assert len(exchange.find(tmp_path / "out")[0]) == 3

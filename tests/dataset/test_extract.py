@@ -21,11 +21,11 @@ import pandas as pd
 import pytest
 import skimage.data
 
-from syncnet_lib.dataset import extract as clips
+from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.extract import ExtractSettings
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import features as audio
+from syncnet_lib.media import encode, features
+from syncnet_lib.media.clock import SAMPLES_PER_FRAME
 from tests import clockclip
 
 FRAMES = 40
@@ -41,14 +41,14 @@ def _scene(shift: float) -> np.ndarray:
 
 def _sound(frames: int) -> np.ndarray:
     draw = np.random.default_rng(0)
-    return (4000 * draw.standard_normal(frames * media.SAMPLES_PER_FRAME)).astype(np.int16)
+    return (4000 * draw.standard_normal(frames * SAMPLES_PER_FRAME)).astype(np.int16)
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of one talking face that can be used."""
     path = tmp_path_factory.mktemp("good") / "good.mp4"
-    media.write_video(path, [_scene(number / 2) for number in range(FRAMES)], _sound(FRAMES))
+    encode.write_video(path, [_scene(number / 2) for number in range(FRAMES)], _sound(FRAMES))
     return path
 
 
@@ -61,7 +61,7 @@ def _extract(
     paths: list[Path], root: Path, out: Path, workers: int = 0, **settings: object
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = _table(paths, root)
-    return clips.extract(
+    return extract.extract(
         table, root, out / "clips", out / "cache", ExtractSettings(**settings), workers, progress=False
     )
 
@@ -91,7 +91,7 @@ def test_a_clip_holds_what_the_contract_says(good: Path, tmp_path: Path) -> None
     assert (clip.samples.shape, clip.samples.dtype) == ((FRAMES * 640,), np.int16)
     assert (clip.lips.shape, clip.lips.dtype) == ((FRAMES,), np.float32)
     assert np.corrcoef(clip.samples, _sound(FRAMES))[0, 1] > 0.95
-    np.testing.assert_array_equal(clip.mfcc, audio.frame_mfcc(clip.samples))
+    np.testing.assert_array_equal(clip.mfcc, features.frame_mfcc(clip.samples))
     assert (clip.speech.shape, clip.speech.dtype, clip.speech.mean()) == ((FRAMES,), bool, row.speech_share)
     assert clip.meta["sha256"] == hashlib.sha256(good.read_bytes()).hexdigest()
     assert (clip.meta["start_seconds"], clip.meta["end_seconds"]) == (0.0, FRAMES / 25)
@@ -105,16 +105,16 @@ def test_a_clip_holds_what_the_contract_says(good: Path, tmp_path: Path) -> None
 def test_portions_of_sound_give_the_mfcc_of_the_whole(
     portion: int, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audio, "PORTION", portion)
+    monkeypatch.setattr(features, "PORTION", portion)
     manifest, _ = _extract([good], good.parent, tmp_path)
     clip = clips.load(tmp_path / "clips" / manifest.clip_id[0])
-    np.testing.assert_allclose(clip.mfcc, audio.frame_mfcc(clip.samples), atol=1e-5)
+    np.testing.assert_allclose(clip.mfcc, features.frame_mfcc(clip.samples), atol=1e-5)
     assert len(clip.samples) == FRAMES * 640
 
 
 def test_every_track_is_listed_and_a_refused_one_can_be_looked_at(good: Path, tmp_path: Path) -> None:
     short = tmp_path / "short.mp4"
-    media.write_video(short, [_scene(0)] * 12, _sound(12))
+    encode.write_video(short, [_scene(0)] * 12, _sound(12))
     (tmp_path / "good.mp4").write_bytes(good.read_bytes())
     _extract([short, tmp_path / "good.mp4"], tmp_path, tmp_path)
     tracks = pd.read_parquet(tmp_path / "clips" / "tracks.parquet")
@@ -122,19 +122,19 @@ def test_every_track_is_listed_and_a_refused_one_can_be_looked_at(good: Path, tm
     assert tracks.path.tolist() == ["good.mp4", "short.mp4"]
     assert tracks["last"].tolist() == [FRAMES - 1, 11]
     assert tracks.reason.tolist() == ["", "face track of 12 frames is shorter than min_track (15)"]
-    ((text, still),) = clips.refused_stills(tmp_path / "clips", tmp_path, 6).items()
+    ((text, still),) = extract.refused_stills(tmp_path / "clips", tmp_path, 6).items()
     assert text.startswith("short.mp4, 0.4 s: face track of 12 frames")
     outlined = (still[..., 0] > 200) & (still[..., 1] < 90) & (still[..., 2] < 90)
     place = tracks.iloc[1]
     assert outlined[round(place.top) : round(place.bottom), round(place.left)].mean() > 0.9
     timing = pd.read_csv(tmp_path / "cache" / "timing.csv")
     assert timing.frames.tolist() == [FRAMES, 12]
-    assert (timing[list(clips.PHASES)] > 0).all(axis=None)
+    assert (timing[list(extract.PHASES)] > 0).all(axis=None)
 
 
 def test_sound_that_ends_early_ends_the_clip(tmp_path: Path) -> None:
     path = tmp_path / "short.mp4"
-    media.write_video(path, [_scene(0)] * 40, _sound(40)[: 20 * 640 + 100], audio_codec="flac")
+    encode.write_video(path, [_scene(0)] * 40, _sound(40)[: 20 * 640 + 100], audio_codec="flac")
     manifest, _ = _extract([path], tmp_path, tmp_path)
     assert manifest.frames.tolist() == [21]
     clip = clips.load(tmp_path / "clips" / manifest.clip_id[0])
@@ -147,7 +147,7 @@ def test_the_second_run_costs_nothing_and_a_new_video_only_itself(good: Path, tm
     first = _digest(tmp_path / "clips")
     results = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("*/result.json")}
     other = good.parent / "other.mp4"
-    media.write_video(other, [_scene(5)] * 20, _sound(20))
+    encode.write_video(other, [_scene(5)] * 20, _sound(20))
     manifest, _ = _extract([good, other], good.parent, tmp_path)
     assert len(manifest) == 2
     assert all(path.stat().st_mtime_ns == at for path, at in results.items())
@@ -162,7 +162,7 @@ def test_the_number_of_workers_changes_nothing(good: Path, tmp_path: Path) -> No
     copies = []
     for number in range(3):
         copy = tmp_path / f"copy {number} ł.mp4"
-        media.write_video(copy, [_scene(number)] * 20, _sound(20))
+        encode.write_video(copy, [_scene(number)] * 20, _sound(20))
         copies.append(copy)
     (tmp_path / "bad.mp4").write_text("no video")
     copies.append(tmp_path / "bad.mp4")
@@ -174,10 +174,10 @@ def test_the_number_of_workers_changes_nothing(good: Path, tmp_path: Path) -> No
 
 def test_a_kill_leaves_no_half_clip(good: Path, tmp_path: Path) -> None:
     script = (
-        "import sys, pandas as pd; from pathlib import Path; from syncnet_lib.dataset import extract as clips\n"
+        "import sys, pandas as pd; from pathlib import Path; from syncnet_lib.dataset import extract\n"
         "good, out = map(Path, sys.argv[1:])\n"
         "table = pd.DataFrame({'video_id': ['v'], 'path': [good.name], 'speaker': '', 'sha256': ''})\n"
-        "clips.extract(table, good.parent, out/'clips', out/'cache', clips.ExtractSettings(), 0, progress=False)\n"
+        "extract.extract(table, good.parent, out/'clips', out/'cache', extract.ExtractSettings(), 0, progress=False)\n"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", script, str(good), str(tmp_path)], cwd=root)
@@ -197,9 +197,9 @@ def test_a_kill_leaves_no_half_clip(good: Path, tmp_path: Path) -> None:
 
 def test_two_names_never_become_one_clip() -> None:
     names = ["a b", "a-b", "a/b", "ą", "ę", "x" * 100, "x" * 101, "A"]
-    safe = [clips._safe(name) for name in names]
+    safe = [extract._safe(name) for name in names]
     assert len(set(safe)) == len(names)
-    assert clips._safe("bbaf3s") == "bbaf3s"
+    assert extract._safe("bbaf3s") == "bbaf3s"
 
 
 def test_what_is_no_clip_says_so(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_not_one_usable_video_is_one_line(tmp_path: Path) -> None:
 
 
 def _mux(path: Path, frames: list[np.ndarray], sound: np.ndarray, **options: object) -> None:
-    media.write_video(path, frames, sound, **options)
+    encode.write_video(path, frames, sound, **options)
 
 
 def _with_header(path: Path, good: Path) -> None:
@@ -385,7 +385,7 @@ def test_a_file_that_may_not_be_read_is_skipped(good: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_the_readable_start_of_a_cut_off_stream_is_used_or_named(suffix: str, share: float, tmp_path: Path) -> None:
     whole = tmp_path / f"whole.{suffix}"
-    media.write_video(whole, [_scene(number / 2) for number in range(FRAMES)], _sound(FRAMES))
+    encode.write_video(whole, [_scene(number / 2) for number in range(FRAMES)], _sound(FRAMES))
     _cut_off(share)(tmp_path / f"cut.{suffix}", whole)
     manifest, skipped = _extract([whole, tmp_path / f"cut.{suffix}"], tmp_path, tmp_path / "out")
     for clip_id in manifest.clip_id[manifest.video_id.str.startswith("cut")]:
@@ -413,7 +413,7 @@ def test_flipped_bits_end_in_a_clip_or_a_reason(seed: int, good: Path, tmp_path:
 
 def test_the_time_limit_is_kept(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(range(0, 100_000, 30))
-    monkeypatch.setattr(clips.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(extract.time, "monotonic", lambda: next(moments))
     with pytest.raises(InputError, match="takes longer than its time limit of 60 s"):
         _extract([good], good.parent, tmp_path)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from syncnet_lib.dataset import sources as corpus
+from syncnet_lib.dataset import grid, sources
 from syncnet_lib.dataset.sources import CorpusSettings
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import decode as media
+from syncnet_lib.media import encode
 
 
 def write_video(path: Path, seed: int = 0, sound: bool = True) -> None:
@@ -23,12 +23,12 @@ def write_video(path: Path, seed: int = 0, sound: bool = True) -> None:
     frames = [np.full((64, 80, 3), rng.integers(0, 255), dtype=np.uint8) for _ in range(12)]
     samples = rng.integers(-1000, 1000, 12 * 640 if sound else 0).astype(np.int16)
     made = path.with_name(f"{path.stem}.mp4")
-    media.write_video(made, frames, samples)
+    encode.write_video(made, frames, samples)
     made.rename(path)
 
 
-def make(tmp_path: Path, settings: CorpusSettings) -> corpus.Corpus:
-    return corpus.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
+def make(tmp_path: Path, settings: CorpusSettings) -> sources.Corpus:
+    return sources.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
 
 
 def test_folder_keeps_videos_and_tells_why_others_are_skipped(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_folder_keeps_videos_and_tells_why_others_are_skipped(tmp_path: Path) ->
     assert made.truth.empty
 
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "raw" / "skipped.csv"), made.skipped)
-    videos, base = corpus.load(tmp_path / "raw", tmp_path)
+    videos, base = sources.load(tmp_path / "raw", tmp_path)
     assert base == tmp_path
     pd.testing.assert_frame_equal(videos, made.videos)
     assert all((base / path).is_file() for path in videos.path)
@@ -67,8 +67,8 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     for number in range(3):
         write_video(tmp_path / "videos" / f"{number}.mp4", number)
     (tmp_path / "videos" / "bad.mp4").write_bytes(b"x")
-    alone = corpus.scan(tmp_path / "videos", 0, progress=False)
-    shared = corpus.scan(tmp_path / "videos", 2, progress=False)
+    alone = sources.scan(tmp_path / "videos", 0, progress=False)
+    shared = sources.scan(tmp_path / "videos", 2, progress=False)
     for one, other in zip(alone, shared, strict=True):
         pd.testing.assert_frame_equal(one, other)
 
@@ -87,18 +87,18 @@ def test_nothing_usable_is_one_line(tmp_path: Path, content: dict[str, bytes] | 
 
 def test_identifiers_are_unique_where_case_does_not_count() -> None:
     names = ["a/b.mp4", "a_b.mp4", "A/B.avi", "é.mp4", "x" * 300 + ".mp4", "x" * 301 + ".mp4"]
-    identifiers = corpus._identifiers(names)
+    identifiers = sources._identifiers(names)
     assert len({each.lower() for each in identifiers}) == len(names)
     assert all(0 < len(each) < 100 for each in identifiers)
 
 
 def test_load_without_a_corpus(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="dvc repro corpus"):
-        corpus.load(tmp_path, tmp_path)
+        sources.load(tmp_path, tmp_path)
 
 
 def test_real_clips(real_clips: Path) -> None:
-    videos, skipped = corpus.scan(real_clips / "wild", progress=False)
+    videos, skipped = sources.scan(real_clips / "wild", progress=False)
     assert len(videos) >= 7
     assert skipped.empty
 
@@ -114,7 +114,7 @@ def test_synthetic_survives_the_emptying_of_raw(tmp_path: Path) -> None:
     second = make(tmp_path, settings)
     assert [file.stat().st_ino for file in files] == inodes, "linked from the cache, not made again"
     pd.testing.assert_frame_equal(first.videos, second.videos)
-    videos, base = corpus.load(tmp_path / "raw", tmp_path)
+    videos, base = sources.load(tmp_path / "raw", tmp_path)
     assert base == tmp_path / "raw"
     assert all((base / path).is_file() for path in videos.path)
 
@@ -180,15 +180,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def test_download_goes_on_where_it_was_cut(server: Server, tmp_path: Path, ranges: bool) -> None:
     data = np.random.default_rng(0).bytes(3_000_000)
     server.files, server.cuts, server.ranges = {"s1.zip": data}, 2, ranges
-    path = corpus.download("s1.zip", tmp_path, server.url, progress=False)
+    path = grid.download("s1.zip", tmp_path, server.url, progress=False)
     assert path.read_bytes() == data
     assert server.asked[0] == ""
     resumed = int(server.asked[1].removeprefix("bytes=").rstrip("-"))
-    assert len(data) // 2 - corpus._BLOCK < resumed <= len(data) // 2
+    assert len(data) // 2 - grid._BLOCK < resumed <= len(data) // 2
     assert (tmp_path / "registry.txt").read_text() == f"s1.zip {hashlib.sha256(data).hexdigest()}\n"
     assert not list(tmp_path.glob("*.partial"))
     asked = len(server.asked)
-    corpus.download("s1.zip", tmp_path, server.url, progress=False)
+    grid.download("s1.zip", tmp_path, server.url, progress=False)
     assert len(server.asked) == asked, "a complete file is not asked for again"
 
 
@@ -196,40 +196,40 @@ def test_download_goes_on_in_a_later_run(server: Server, tmp_path: Path) -> None
     data = np.random.default_rng(0).bytes(1_000_000)
     server.files, server.cuts = {"s1.zip": data}, 100
     with pytest.raises(InputError, match="it goes on where it stopped"):
-        corpus.download("s1.zip", tmp_path, server.url, progress=False)
+        grid.download("s1.zip", tmp_path, server.url, progress=False)
     have = (tmp_path / "s1.zip.partial").stat().st_size
     assert 0 < have < len(data)
     server.cuts, server.asked = 0, []
-    assert corpus.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == data
+    assert grid.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == data
     assert server.asked == [f"bytes={have}-"]
 
 
 def test_download_that_was_complete_but_not_moved(server: Server, tmp_path: Path) -> None:
     server.files = {"s1.zip": b"whole"}
     (tmp_path / "s1.zip.partial").write_bytes(b"whole")
-    assert corpus.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
+    assert grid.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
     (tmp_path / "s1.zip").unlink()
     (tmp_path / "s1.zip.partial").write_bytes(b"longer than the file is now")
-    assert corpus.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
+    assert grid.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
 
 
 def test_another_file_than_the_first_time_is_refused(server: Server, tmp_path: Path) -> None:
     server.files = {"s1.zip": b"first"}
-    corpus.download("s1.zip", tmp_path, server.url, progress=False).unlink()
+    grid.download("s1.zip", tmp_path, server.url, progress=False).unlink()
     server.files = {"s1.zip": b"second"}
     with pytest.raises(InputError, match="checksum"):
-        corpus.download("s1.zip", tmp_path, server.url, progress=False)
+        grid.download("s1.zip", tmp_path, server.url, progress=False)
     assert not (tmp_path / "s1.zip").exists()
 
 
 def test_missing_file_on_the_server(server: Server, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="404") as error:
-        corpus.download("s99.zip", tmp_path, server.url, progress=False)
+        grid.download("s99.zip", tmp_path, server.url, progress=False)
     assert "\n" not in str(error.value)
 
 
 def test_grid(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "GRID_URL", server.url)
+    monkeypatch.setattr(sources, "GRID_URL", server.url)
     for talker in (1, 2):
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
@@ -248,7 +248,7 @@ def test_grid(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_damaged_archive(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "GRID_URL", server.url)
+    monkeypatch.setattr(sources, "GRID_URL", server.url)
     server.files = {"s1.zip": b"no archive"}
     with pytest.raises(InputError, match="damaged archive"):
         make(tmp_path, CorpusSettings(source="grid", talkers=[1]))

@@ -7,14 +7,11 @@ import pandas as pd
 import pytest
 import skimage.data
 
-from syncnet_lib.dataset import extract as clips
-from syncnet_lib.dataset import sources as corpus
-from syncnet_lib.dataset import speakers as datasets
-from syncnet_lib.dataset import splits as pairs
+from syncnet_lib.dataset import clips, extract, sources, speakers, splits
 from syncnet_lib.dataset.sources import CorpusSettings
 from syncnet_lib.dataset.speakers import Dataset
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import decode as media
+from syncnet_lib.media import encode
 
 TREES: dict[Dataset, dict[str, str]] = {
     "grid": {
@@ -58,7 +55,7 @@ def write_video(path: Path, seed: int, sound: bool = True) -> None:
     """Six frames of one colour; another seed is another file."""
     frames = [np.full((64, 80, 3), 10 * seed + number, np.uint8) for number in range(6)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    media.write_video(
+    encode.write_video(
         path, frames, np.full(6 * 640 if sound else 0, seed, np.int16), video_codec="mpeg4", audio_codec="mp2"
     )
 
@@ -69,7 +66,7 @@ def test_a_tree_gives_its_talkers(dataset: Dataset, tmp_path: Path) -> None:
         write_video(tmp_path / name, seed)
     write_video(tmp_path / "elsewhere" / "holiday.mp4", 20)
     (tmp_path / "README.md").write_text("x")
-    videos, skipped = corpus.scan(tmp_path, progress=False, dataset=dataset)
+    videos, skipped = sources.scan(tmp_path, progress=False, dataset=dataset)
     assert dict(zip(videos.path, videos.speaker, strict=True)) == TREES[dataset]
     assert skipped.file.tolist() == ["elsewhere/holiday.mp4"]
     assert skipped.reason[0].startswith(f"not where {dataset} has its videos, e.g. ")
@@ -77,7 +74,7 @@ def test_a_tree_gives_its_talkers(dataset: Dataset, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dataset", TREES)
 def test_the_example_of_an_error_is_right(dataset: Dataset) -> None:
-    assert datasets.talker(dataset, datasets.CONVENTIONS[dataset].example)
+    assert speakers.talker(dataset, speakers.CONVENTIONS[dataset].example)
 
 
 @pytest.mark.parametrize("dataset", TREES)
@@ -87,13 +84,13 @@ def test_no_talker_is_in_two_splits(dataset: Dataset) -> None:
     more = [table.assign(speaker=table[1].map(names) + str(n)) for n in range(5)]
     manifest = pd.concat(more, ignore_index=True).assign(frames=75)
     manifest["clip_id"] = manifest["video_id"] = manifest.index.astype(str)
-    split = pairs.split_groups(manifest, 0.6, 0.2, seed=0)
+    split = splits.split_groups(manifest, 0.6, 0.2, seed=0)
     assert split.groupby(manifest.set_index("clip_id").speaker).nunique().max() == 1
 
 
 def test_without_a_data_set_nobody_is_known(tmp_path: Path) -> None:
     write_video(tmp_path / "s1" / "a.mp4", 1)
-    videos, _ = corpus.scan(tmp_path, progress=False)
+    videos, _ = sources.scan(tmp_path, progress=False)
     assert videos.speaker.tolist() == [""]
 
 
@@ -101,7 +98,7 @@ def test_a_folder_of_another_layout_is_one_line(tmp_path: Path) -> None:
     write_video(tmp_path / "v" / "a.mp4", 1)
     settings = CorpusSettings(source="folder", path="v", dataset="lrs3")
     with pytest.raises(InputError, match=r"e\.g\. a\.mp4: not where lrs3 has its videos, e\.g\. trainval"):
-        corpus.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
+        sources.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
 
 
 def test_the_sound_of_mead_is_found_beside_its_videos(tmp_path: Path) -> None:
@@ -113,23 +110,23 @@ def test_the_sound_of_mead_is_found_beside_its_videos(tmp_path: Path) -> None:
         sound = tmp_path / "mead" / "M003" / "audio" / emotion / "level_1" / "001.m4a"
         for path in (video, sound):
             path.parent.mkdir(parents=True)
-        media.write_video(video, [head] * 20, np.zeros(0, np.int16))
+        encode.write_video(video, [head] * 20, np.zeros(0, np.int16))
         sounds[emotion] = (4000 * draw.standard_normal(20 * 640)).astype(np.int16)
-        media.write_video(sound, [], sounds[emotion])
+        encode.write_video(sound, [], sounds[emotion])
     (tmp_path / "mead" / "M003" / "audio" / "notes.txt").write_text("x")
     write_video(tmp_path / "mead" / "M003" / "video" / "front" / "sad" / "level_1" / "001.mp4", 3, sound=False)
     settings = CorpusSettings(source="folder", path="mead", dataset="mead")
-    made = corpus.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
+    made = sources.make(tmp_path / "raw", tmp_path, tmp_path / "cache", settings, 0, 0, progress=False)
     assert dict(made.skipped.itertuples(index=False)) == {
         "M003/audio/notes.txt": "not a video by its name (.txt)",
         "M003/video/front/sad/level_1/001.mp4": "no sound track",
     }
-    videos, base = corpus.load(tmp_path / "raw", tmp_path)
+    videos, base = sources.load(tmp_path / "raw", tmp_path)
     assert videos.sound.tolist() == [f"mead/M003/audio/{name}/level_1/001.m4a" for name in sounds]
     for known in (True, False):
         table = videos if known else videos.assign(sha256="")
-        manifest, skipped = clips.extract(
-            table, base, tmp_path / "clips", tmp_path / "c", clips.ExtractSettings(), 0, False
+        manifest, skipped = extract.extract(
+            table, base, tmp_path / "clips", tmp_path / "c", extract.ExtractSettings(), 0, False
         )
         assert skipped.empty
         assert manifest.sha256.tolist() == videos.sha256.tolist()

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncnet_lib.dataset import splits as pairs
-from syncnet_lib.dataset.splits import MAX_SHIFT, Draw, PairsSettings, Sampler, Split
+from syncnet_lib.dataset import splits
+from syncnet_lib.dataset.splits import PairsSettings, Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import features as audio
+from syncnet_lib.media import features
+from syncnet_lib.training import sampling
+from syncnet_lib.training.sampling import MAX_SHIFT, Draw, Sampler
 from tests import packed
 
 
@@ -31,14 +33,14 @@ def index_only(clips: int, frames: int = 75) -> Split:
 def test_a_recording_in_pieces():
     rng = np.random.default_rng(0)
     mouth, samples = np.zeros((50, 8, 8), np.uint8), rng.normal(0, 900, 50 * 640).astype(np.int16)
-    split = pairs.cut(mouth, samples, 20)
+    split = splits.cut(mouth, samples, 20)
     assert split.index.start.tolist() == [0, 20]
     assert split.mfcc.shape == (1, 200, 13)
     assert np.flatnonzero(split.kept).tolist() == [*range(15), *range(20, 35)]
 
 
 def test_split_of_the_seed():
-    split = pairs.split_groups(manifest([""] * 4077), 0.8, 0.1, seed=0)
+    split = splits.split_groups(manifest([""] * 4077), 0.8, 0.1, seed=0)
     assert split.value_counts().to_dict() == {"train": 3261, "val": 407, "test": 409}
 
 
@@ -54,22 +56,22 @@ def test_no_talker_is_in_two_splits(talkers, seed):
     table = manifest(talkers)
     if table.speaker.nunique() < 3:
         return
-    split = pairs.split_groups(table, 0.8, 0.1, seed)
+    split = splits.split_groups(table, 0.8, 0.1, seed)
     by_talker = split.groupby(table.set_index("clip_id").speaker).nunique()
     assert by_talker.max() == 1
     assert set(split) == {"train", "val", "test"}
-    shuffled = pairs.split_groups(table.sample(frac=1, random_state=seed), 0.8, 0.1, seed)
+    shuffled = splits.split_groups(table.sample(frac=1, random_state=seed), 0.8, 0.1, seed)
     pd.testing.assert_series_equal(split, shuffled.reindex(split.index))
 
 
 def test_two_talkers_are_split_by_video():
-    split = pairs.split_groups(manifest(["a", "b"] * 20), 0.8, 0.1, 0)
+    split = splits.split_groups(manifest(["a", "b"] * 20), 0.8, 0.1, 0)
     assert split.value_counts().to_dict() == {"train": 32, "val": 4, "test": 4}
 
 
 def test_too_few_videos_is_one_line():
     with pytest.raises(InputError, match="at least three"):
-        pairs.split_groups(manifest(["", ""]), 0.8, 0.1, 0)
+        splits.split_groups(manifest(["", ""]), 0.8, 0.1, 0)
 
 
 @settings(max_examples=30)
@@ -94,7 +96,7 @@ def test_pairs_are_what_the_seed_says(lengths, epoch):
 
 def test_shifts_are_uniform_where_there_is_room():
     split = packed.split([400] * 6, side=2)
-    shifts = np.concatenate([pairs.shifts(split, seed) for seed in range(30)])
+    shifts = np.concatenate([sampling.shifts(split, seed) for seed in range(30)])
     counts = np.bincount(shifts + MAX_SHIFT, minlength=2 * MAX_SHIFT + 1)
     assert counts[MAX_SHIFT] == 0
     assert np.delete(counts, MAX_SHIFT).min() > 0.5 * counts.max() / 2
@@ -160,7 +162,7 @@ def write_clip(folder, seed: int, frames: int) -> np.ndarray:
         file.setsampwidth(2)
         file.setframerate(16000)
         file.writeframes(samples.tobytes())
-    np.save(folder / "mfcc.npy", audio.frame_mfcc(samples))
+    np.save(folder / "mfcc.npy", features.frame_mfcc(samples))
     np.save(folder / "speech.npy", np.ones(frames, bool))
     (folder / "clip.json").write_text("{}")
     return samples
@@ -173,18 +175,18 @@ def test_pack_and_open(tmp_path):
         row.clip_id: write_clip(tmp_path / row.clip_id, n, row.frames) for n, row in enumerate(table.itertuples())
     }
     packing = PairsSettings(train_share=0.5, val_share=0.25, warps=[0, 2])
-    index, skipped = pairs.pack(tmp_path, table, tmp_path / "pairs", packing, 0, progress=False)
+    index, skipped = splits.pack(tmp_path, table, tmp_path / "pairs", packing, 0, progress=False)
     assert skipped.file.tolist() == ["clip0005"]
     assert "6 frames" in skipped.reason[0]
     assert len(index) == 6
-    for name in pairs.SPLITS:
+    for name in splits.SPLITS:
         split = Split.open(tmp_path / "pairs" / name)
         assert split.mfcc.shape == (2, 4 * len(split.frames), 13)
         for row in split.index.itertuples():
             np.testing.assert_array_equal(split.clip(row.clip_id), np.load(tmp_path / row.clip_id / "mouth.npy"))
             rows = slice(4 * row.start, 4 * (row.start + row.frames))
-            np.testing.assert_array_equal(split.mfcc[0, rows], audio.frame_mfcc(sounds[row.clip_id]))
-    summary = pairs.summarise(index)
+            np.testing.assert_array_equal(split.mfcc[0, rows], features.frame_mfcc(sounds[row.clip_id]))
+    summary = splits.summarise(index)
     assert summary.clips.sum() == 6
     assert summary.windows.sum() == (index.frames - 5).sum()
 
@@ -195,7 +197,7 @@ def test_a_missing_split_names_the_cure(tmp_path):
 
 
 def test_example_is_a_window_and_another():
-    window = pairs.example(packed.split([40] * 4), 0)
+    window = sampling.example(packed.split([40] * 4), 0)
     assert window.frames.shape == (5, 120, 120)
     assert window.mfcc.shape == window.other.shape == (20, 13)
     assert window.shift != 0

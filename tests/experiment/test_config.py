@@ -4,6 +4,7 @@ import pytest
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config
+from syncnet_lib.paths import ROOT, is_pipeline, reports
 
 
 def params(tmp_path: Path, text: str) -> Path:
@@ -37,7 +38,7 @@ def test_profile_wins_over_section(tmp_path: Path) -> None:
 
 
 def test_paper_profile_is_the_seed(tmp_path: Path) -> None:
-    text = (config.ROOT / "params.yaml").read_text()
+    text = (ROOT / "params.yaml").read_text()
     assert "\nprofile: default " in text
     values = config.stage_settings("train", params(tmp_path, text.replace("\nprofile: default ", "\nprofile: paper ")))
     seed = {"batch_size": 1024, "epochs": 300, "samples_per_clip": 5, "validate_every": 5, "margin": 20.0}
@@ -85,12 +86,12 @@ def test_later_stage_reads_only_its_own_values(tmp_path: Path) -> None:
 
 def test_missing_file_and_unknown_stage(tmp_path: Path) -> None:
     assert "No such file" in refused(tmp_path / "params.yaml")
-    assert "did you mean train?" in refused(config.ROOT / "params.yaml", "trian")
+    assert "did you mean train?" in refused(ROOT / "params.yaml", "trian")
 
 
 def test_workdir() -> None:
-    assert config.is_pipeline("data")
-    assert config.is_pipeline(config.ROOT / "notebooks" / ".." / "data")
-    assert not config.is_pipeline("data/smoke")
-    assert config.reports("data") == config.ROOT / "reports"
-    assert config.reports("data/smoke") == config.ROOT / "data" / "smoke" / "reports"
+    assert is_pipeline("data")
+    assert is_pipeline(ROOT / "notebooks" / ".." / "data")
+    assert not is_pipeline("data/smoke")
+    assert reports("data") == ROOT / "reports"
+    assert reports("data/smoke") == ROOT / "data" / "smoke" / "reports"

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import evaluate
+from syncnet_lib.experiment import baseline, evaluate
 from syncnet_lib.experiment.evaluate import Embedded, EvaluateSettings
-from syncnet_lib.media import features as audio
+from syncnet_lib.media import features
 from syncnet_lib.model.networks import SyncNet
 from tests import packed
 
@@ -37,7 +37,7 @@ def write_clip(folder: Path, seed: int, offset: int = 0, frames: int = 60) -> No
         file.setsampwidth(2)
         file.setframerate(16000)
         file.writeframes(speech(heard, seed).tobytes())
-    np.save(folder / "mfcc.npy", audio.frame_mfcc(speech(heard, seed)))
+    np.save(folder / "mfcc.npy", features.frame_mfcc(speech(heard, seed)))
     np.save(folder / "speech.npy", np.ones(frames, bool))
     (folder / "clip.json").write_text(json.dumps({}))
 
@@ -84,12 +84,12 @@ def test_rejections_by_what_clips_really_are(working_folder):
 
 
 def test_the_baseline_finds_moved_sound(working_folder):
-    found = evaluate.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15)
+    found = baseline.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15)
     assert found.offset.tolist() == [0, 5]
     assert found.right.all()
     for offset in (-9, -1, 12):
         write_clip(working_folder / "clips" / f"moved{offset}", 7, offset)
-        (row,) = evaluate.aperture_verdicts(working_folder / "clips", {f"moved{offset}": 0}, 15).itertuples()
+        (row,) = baseline.aperture_verdicts(working_folder / "clips", {f"moved{offset}": 0}, 15).itertuples()
         assert row.offset == offset
         assert row.right == (abs(offset) <= 1)
 
@@ -97,8 +97,8 @@ def test_the_baseline_finds_moved_sound(working_folder):
 def test_lips_that_nobody_has_measured_are_no_baseline(working_folder):
     lips = working_folder / "clips" / "a" / "lips.npy"
     np.save(lips, np.full_like(np.load(lips), np.nan))
-    assert evaluate.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15).clip_id.tolist() == ["b"]
-    assert evaluate.aperture_verdicts(working_folder / "clips", {"a": 0}, 15).empty
+    assert baseline.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15).clip_id.tolist() == ["b"]
+    assert baseline.aperture_verdicts(working_folder / "clips", {"a": 0}, 15).empty
 
 
 def test_models_side_by_side(working_folder):

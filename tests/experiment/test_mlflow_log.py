@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from syncnet_lib.experiment import mlflow_log as tracking
+from syncnet_lib.experiment import mlflow_log
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +46,13 @@ def test_run_holds_parameters_curves_figures_and_files(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with caplog.at_level(logging.INFO), tracking.start("train", {"lr": 1e-3, "model": "small"}, root) as run:
+    with caplog.at_level(logging.INFO), mlflow_log.start("train", {"lr": 1e-3, "model": "small"}, root) as run:
         for step in range(2):
             run.epoch({"loss": 1.0 / (step + 1), "auc": None, "time": {"data": 3, "step": 0.5}, "note": "x"}, step)
         run.figure("curve", Figure())
         (tmp_path / "notes.txt").write_text("x")
         run.artifact(tmp_path / "notes.txt")
-    tracking.attach(run.id, tmp_path / "notes.txt", root)
+    mlflow_log.attach(run.id, tmp_path / "notes.txt", root)
 
     assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"], "nothing goes to the working directory"
     made = stored(root, run.id)
@@ -70,11 +70,11 @@ def test_run_holds_parameters_curves_figures_and_files(
 def test_run_is_linked_to_git_and_dvc(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "brave-otter")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, check=True, capture_output=True, text=True)
-    with tracking.start("retrain", {}, root) as clean:
+    with mlflow_log.start("retrain", {}, root) as clean:
         pass
     (root / "dvc.lock").write_text((root / "dvc.lock").read_text() + "# results are no change of sources\n")
     (root / "syncnet_lib" / "new.py").write_text("")
-    with tracking.start("retrain", {}, root) as dirty:
+    with mlflow_log.start("retrain", {}, root) as dirty:
         pass
     (root / "syncnet_lib" / "new.py").unlink()
     tags = stored(root, clean.id).data.tags
@@ -91,27 +91,27 @@ def test_run_is_linked_to_git_and_dvc(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_outside_git_and_dvc(tmp_path: Path) -> None:
-    assert tracking._origin("train", tmp_path) == {}
+    assert mlflow_log._origin("train", tmp_path) == {}
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")])
 def test_interrupted_run_is_marked_and_resumed(root: Path, error: type[BaseException], status: str) -> None:
     stage = f"train-{status}"
-    with pytest.raises(error), tracking.start(stage, {}, root) as left:
+    with pytest.raises(error), mlflow_log.start(stage, {}, root) as left:
         raise error
     assert stored(root, left.id).info.status == status
-    with tracking.start(stage, {}, root, resumed=True) as resumed:
+    with mlflow_log.start(stage, {}, root, resumed=True) as resumed:
         pass
     assert stored(root, resumed.id).data.tags["resumed_from"] == left.id
-    with tracking.start(stage, {}, root, resumed=True) as fresh:
+    with mlflow_log.start(stage, {}, root, resumed=True) as fresh:
         pass
     assert "resumed_from" not in stored(root, fresh.id).data.tags, "the last one had finished"
 
 
 def test_run_of_a_killed_process_is_closed_by_its_successor(root: Path) -> None:
-    open_run = tracking.start("train-lost", {}, root)
+    open_run = mlflow_log.start("train-lost", {}, root)
     lost = open_run.__enter__()
-    with tracking.start("train-lost", {}, root, resumed=True) as resumed:
+    with mlflow_log.start("train-lost", {}, root, resumed=True) as resumed:
         pass
     assert stored(root, resumed.id).data.tags["resumed_from"] == lost.id
     assert stored(root, lost.id).info.status == "KILLED"
@@ -122,48 +122,48 @@ def test_models_aliases_and_who_filtered_the_data(root: Path, tmp_path: Path) ->
     base, refined = tmp_path / "base.safetensors", tmp_path / "refined.safetensors"
     base.write_bytes(b"base")
     refined.write_bytes(b"refined")
-    with tracking.start("train", {}, root) as first:
+    with mlflow_log.start("train", {}, root) as first:
         first.model("syncnet", base, "base")
-    with tracking.start("retrain", {}, root, filtered_by=base) as second:
+    with mlflow_log.start("retrain", {}, root, filtered_by=base) as second:
         second.model("syncnet", refined, "refined")
-    tracking.promote("syncnet", "refined", "champion", root)
+    mlflow_log.promote("syncnet", "refined", "champion", root)
     assert stored(root, second.id).data.tags["filtered_by"] == first.id
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     aliases = ("base", "refined", "champion")
     runs = {alias: client.get_model_version_by_alias("syncnet", alias).run_id for alias in aliases}
     assert runs == {"base": first.id, "refined": second.id, "champion": second.id}
     version = client.get_model_version_by_alias("syncnet", "champion")
-    mlflow.set_tracking_uri(tracking.store(root))
+    mlflow.set_tracking_uri(mlflow_log.store(root))
     fetched = mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path / "fetched"))
     assert (Path(fetched) / "refined.safetensors").read_bytes() == b"refined"
-    with tracking.start("retrain", {}, root, filtered_by=refined.with_name("base.safetensors")) as again:
+    with mlflow_log.start("retrain", {}, root, filtered_by=refined.with_name("base.safetensors")) as again:
         pass
     assert stored(root, again.id).data.tags["filtered_by"] == first.id
     unknown = tmp_path / "unknown.safetensors"
     unknown.write_bytes(b"?")
-    with tracking.start("retrain", {}, root, filtered_by=unknown) as orphan:
+    with mlflow_log.start("retrain", {}, root, filtered_by=unknown) as orphan:
         pass
     assert "filtered_by" not in stored(root, orphan.id).data.tags
 
 
 def test_opened_runs_are_noted(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(tracking.OPENED_RUNS, str(tmp_path / "runs"))
-    with tracking.start("train", {}, root) as run:
+    monkeypatch.setenv(mlflow_log.OPENED_RUNS, str(tmp_path / "runs"))
+    with mlflow_log.start("train", {}, root) as run:
         pass
     assert (tmp_path / "runs").read_text() == f"{run.id}\n"
 
 
 def test_trials_are_kept_apart(root: Path) -> None:
-    assert tracking.experiment_of("data") == "syncnet"
-    assert tracking.experiment_of("data/smoke") != "syncnet"
-    with tracking.start("train", {}, root, experiment=tracking.experiment_of("data/smoke")) as trial:
+    assert mlflow_log.experiment_of("data") == "syncnet"
+    assert mlflow_log.experiment_of("data/smoke") != "syncnet"
+    with mlflow_log.start("train", {}, root, experiment=mlflow_log.experiment_of("data/smoke")) as trial:
         pass
-    with tracking.start("train", {}, root) as run:
+    with mlflow_log.start("train", {}, root) as run:
         pass
     assert stored(root, trial.id).info.experiment_id != stored(root, run.id).info.experiment_id
 
 
 def test_store_of_a_team(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert tracking.store(root) == f"sqlite:///{root}/mlflow.db"
+    assert mlflow_log.store(root) == f"sqlite:///{root}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://server/runs")
-    assert tracking.store(root) == "postgresql://server/runs"
+    assert mlflow_log.store(root) == "postgresql://server/runs"

@@ -12,7 +12,8 @@ import nbformat
 import pytest
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import stages as run
+from syncnet_lib.experiment.notebook import parameter_names
+from syncnet_lib.experiment.stages import check_cells, write_cells
 from tests.conftest import write_notebook
 
 PARAMETERS = 'stage = "report"\nworkdir = "data/smoke"\nseed = 1'
@@ -34,7 +35,7 @@ def pipeline(project: Path, notebook: str = "notebooks/07_report.ipynb") -> None
     command = f"python -m syncnet_lib.experiment.stages report {notebook}"
     text = f"# kept\nstages:\n  report:\n    cmd: {command}  # here\n    params: []\n"
     (project / "dvc.yaml").write_text(text)
-    assert run.write_cells(project)
+    assert write_cells(project)
 
 
 def test_stage_runs_with_typed_parameters_and_the_same_copy_twice(project: Path) -> None:
@@ -123,22 +124,22 @@ def test_code_cells_must_be_listed(project: Path) -> None:
     pipeline(project)
     assert "# kept" in (project / "dvc.yaml").read_text()
     assert "# here" in (project / "dvc.yaml").read_text()
-    run.check_cells("report", project)
-    assert not run.write_cells(project), "a second time changes nothing"
+    check_cells("report", project)
+    assert not write_cells(project), "a second time changes nothing"
 
     saved = nbformat.read(path, as_version=4)
     saved.cells[2].outputs = [nbformat.v4.new_output("stream", text="saved with outputs")]
     nbformat.write(saved, path)
-    run.check_cells("report", project)
+    check_cells("report", project)
 
     write_notebook(path, "# Title", PARAMETERS, "## Between", "1")
-    with pytest.raises(InputError, match=r"python -m syncnet_lib\.run cells"):
-        run.check_cells("report", project)
+    with pytest.raises(InputError, match=r"python -m syncnet_lib\.experiment\.stages cells"):
+        check_cells("report", project)
     code, _, err = finish(project, "report", "notebooks/07_report.ipynb")
     assert code == 2
     assert err.count("\n") == 1
-    assert run.write_cells(project)
-    run.check_cells("report", project)
+    assert write_cells(project)
+    check_cells("report", project)
 
 
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"cells": 3}'])
@@ -155,8 +156,8 @@ def test_broken_notebook_is_one_line(project: Path, content: str | None) -> None
 
 
 def test_ensure_makes_what_is_missing_once(project: Path) -> None:
-    ensure = "from syncnet_lib.experiment import config, stages as run"
-    ensure += "\nrun.ensure(stage, workdir)\nfolder = config.ROOT / workdir"
+    ensure = "from syncnet_lib.experiment import stages\nfrom syncnet_lib.paths import ROOT"
+    ensure += "\nstages.ensure(stage, workdir)\nfolder = ROOT / workdir"
     write = "(folder / '{0}').mkdir(exist_ok=True)\nwith open(folder / 'log', 'a') as log:\n    log.write('{0} ')"
     stages = {}
     for stage, out in (("corpus", "raw"), ("extract", "clips"), ("pairs", "pairs")):
@@ -173,7 +174,7 @@ def test_ensure_makes_what_is_missing_once(project: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from syncnet_lib.experiment import stages as run; run.ensure('pairs', 'data/smoke')",
+        "from syncnet_lib.experiment import stages; stages.ensure('pairs', 'data/smoke')",
     ]
     log = project / "data" / "smoke" / "log"
 
@@ -196,7 +197,7 @@ def test_ensure_makes_what_is_missing_once(project: Path) -> None:
     in_pipeline = [
         sys.executable,
         "-c",
-        "from syncnet_lib.experiment import stages as run; run.ensure('pairs', 'data')",
+        "from syncnet_lib.experiment import stages; stages.ensure('pairs', 'data')",
     ]
     before = log.read_text()
     subprocess.run(in_pipeline, cwd=project, check=True)
@@ -216,7 +217,7 @@ def test_ensure_passes_an_input_error_on(project: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        "from syncnet_lib.experiment import stages as run; run.ensure('extract', 'data/smoke')",
+        "from syncnet_lib.experiment import stages; stages.ensure('extract', 'data/smoke')",
     ]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert "InputError: videos: none there; add one" in " ".join(done.stderr.splitlines()[-1].split())
@@ -224,4 +225,4 @@ def test_ensure_passes_an_input_error_on(project: Path) -> None:
 
 def test_parameter_names(tmp_path: Path) -> None:
     write_notebook(tmp_path / "n.ipynb", "# T", "stage = 'x'\nlr = 1.0  # unit\nlayers = [1,\n 2]", "other = 3")
-    assert run.parameter_names(tmp_path / "n.ipynb") == ["stage", "lr", "layers"]
+    assert parameter_names(tmp_path / "n.ipynb") == ["stage", "lr", "layers"]

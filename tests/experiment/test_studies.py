@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from syncnet_lib.experiment import studies
-from syncnet_lib.model.networks import SPECS
-from syncnet_lib.plots import figures as report
-from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.model.spec import SPECS
+from syncnet_lib.plots import figures, page
+from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PHASES
 
 SETTINGS = TrainSettings(loss="contrastive", batch_size=16, samples_per_clip=4, epochs=2, validate_every=2)
@@ -41,7 +41,7 @@ def test_a_loader_alone_and_in_a_training(folder):
     assert not (folder / "resident").exists()
     compared = studies.compare(tables, 16)
     assert compared.index.tolist() == ["resident", "folder"]
-    assert report.png(report.loader_bars(tables))
+    assert page.png(figures.loader_bars(tables))
 
 
 def test_the_conclusion_is_computed():

@@ -15,15 +15,15 @@ import skimage.data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncnet_lib.faces import detect as faces
-from syncnet_lib.faces import track as tracks
+from syncnet_lib.faces import detect, geometry
+from syncnet_lib.faces.crops import PAD_VALUE, gray_crop, mouth_crop, sample
 from syncnet_lib.faces.shots import THUMBNAIL, Cut, ShotFinder
 from syncnet_lib.faces.track import Crops, FaceTracker, Track, TrackSettings
-from syncnet_lib.media import decode as media
+from syncnet_lib.media import decode
 
 
-def _picture(pixels: np.ndarray) -> media.Picture:
-    return media.Picture(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p"))
+def _picture(pixels: np.ndarray) -> decode.Picture:
+    return decode.Picture(av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p"))
 
 
 @cache
@@ -71,7 +71,7 @@ def _follow(
 def test_square_takes_its_centre_to_the_centre_and_its_side_to_the_size(
     x: float, y: float, side: float, angle: float, size: int
 ) -> None:
-    to_crop = faces.square(x, y, side, angle, size)
+    to_crop = geometry.square(x, y, side, angle, size)
     assert to_crop @ (x, y, 1) == pytest.approx([(size - 1) / 2] * 2)
     along = side / 2 * np.array([np.cos(angle), np.sin(angle)])
     assert to_crop @ (x + along[0], y + along[1], 1) == pytest.approx([(size - 1) / 2 + size / 2, (size - 1) / 2])
@@ -81,8 +81,8 @@ def test_square_takes_its_centre_to_the_centre_and_its_side_to_the_size(
 def test_samples_lie_where_the_map_says_at_every_scale(side: float) -> None:
     rows, columns = np.mgrid[:1100, :1300]
     ramp = (20 * columns + 10 * rows).astype(np.uint16)
-    to_crop = faces.square(640, 560, side, 0.3, 120)
-    crop = faces.sample(ramp, to_crop, 120, 0)
+    to_crop = geometry.square(640, 560, side, 0.3, 120)
+    crop = sample(ramp, to_crop, 120, 0)
     places = cv2.invertAffineTransform(to_crop) @ np.array([[10, 60, 100], [20, 60, 90], [1, 1, 1]])
     wanted = 20 * places[0] + 10 * places[1]
     assert crop[[20, 60, 90], [10, 60, 100]] == pytest.approx(wanted, abs=6)
@@ -90,8 +90,8 @@ def test_samples_lie_where_the_map_says_at_every_scale(side: float) -> None:
 
 def test_outside_of_the_picture_is_the_pad_value() -> None:
     picture = _picture(np.zeros((64, 64, 3), np.uint8))
-    crop = faces.gray_crop(picture, faces.square(0, 0, 64, 0, 120), 120)
-    assert crop[0, 0] == pytest.approx(faces.PAD_VALUE, abs=1)
+    crop = gray_crop(picture, geometry.square(0, 0, 64, 0, 120), 120)
+    assert crop[0, 0] == pytest.approx(PAD_VALUE, abs=1)
     assert crop[-5, -5] <= 1
 
 
@@ -106,12 +106,12 @@ def test_the_mouth_crop_turns_with_the_head(angle: int) -> None:
     found = []
     for pixels in (straight, turned):
         picture = _picture(pixels)
-        (_, roi), *_ = faces.detect(picture, faces.whole(320, 320))
-        face = faces.mesh(picture, roi)
+        (_, roi), *_ = detect.detect(picture, geometry.whole(320, 320))
+        face = detect.mesh(picture, roi)
         assert face is not None
-        face = faces.mesh(picture, face.roi)  # the second fit sees the head upright
+        face = detect.mesh(picture, face.roi)  # the second fit sees the head upright
         assert face is not None
-        found.append((face, tracks.mouth_crop(picture, face.mouth)))
+        found.append((face, mouth_crop(picture, face.mouth)))
     (first, crop), (second, turned_crop) = found
     assert np.rad2deg(second.angle - first.angle) == pytest.approx(angle, abs=5)
     assert np.corrcoef(crop.ravel(), turned_crop.ravel())[0, 1] > 0.9
@@ -119,9 +119,9 @@ def test_the_mouth_crop_turns_with_the_head(angle: int) -> None:
 
 @given(st.integers(100, 2000), st.integers(100, 2000), st.integers(5, 200))
 def test_tiles_cover_the_picture_and_overlap_by_a_third(width: int, height: int, smallest: int) -> None:
-    assert bool(faces.tiles(width, height, smallest)) == (min(width, height) >= smallest)
-    for side in {tile.width for tile in faces.tiles(width, height, smallest)}:
-        level = [tile for tile in faces.tiles(width, height, smallest) if tile.width == side]
+    assert bool(geometry.tiles(width, height, smallest)) == (min(width, height) >= smallest)
+    for side in {tile.width for tile in geometry.tiles(width, height, smallest)}:
+        level = [tile for tile in geometry.tiles(width, height, smallest) if tile.width == side]
         for length, starts in ((width, {t.left for t in level}), (height, {t.top for t in level})):
             edges = sorted(starts)
             assert edges[0] == 0
@@ -154,7 +154,7 @@ def test_a_moving_head_is_one_track_with_steady_crops() -> None:
 def test_crops_do_not_depend_on_when_they_are_made(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     scenes = [_scene((300 + 20 * np.sin(number / 5), 180, 120 + number)) for number in range(45)]
     _, wanted = _follow(scenes, TrackSettings(), face=True)
-    monkeypatch.setattr(tracks, "BATCH", batch)
+    monkeypatch.setattr("syncnet_lib.faces.track.BATCH", batch)
     _, crops = _follow(scenes, TrackSettings(), face=True)
     for name in ("mouth", "face", "lips"):
         first, second = (np.concatenate([getattr(part, name) for part in run[0]]) for run in (wanted, crops))
@@ -220,11 +220,11 @@ def test_cuts_are_seen_at_once_and_only_where_they_are() -> None:
 def test_mediapipe_is_quiet() -> None:
     code = (
         "import numpy as np, skimage.data, av\n"
-        "from syncnet_lib.faces import detect as faces; from syncnet_lib.media import decode as media\n"
+        "from syncnet_lib.faces import detect, geometry; from syncnet_lib.media import decode\n"
         "pixels = np.ascontiguousarray(skimage.data.astronaut()[:320, 64:384])\n"
-        "picture = media.Picture(av.VideoFrame.from_ndarray(pixels, format='rgb24').reformat(format='yuv420p'))\n"
-        "(_, roi), *_ = faces.detect(picture, faces.whole(320, 320))\n"
-        "assert faces.mesh(picture, roi) is not None\n"
+        "picture = decode.Picture(av.VideoFrame.from_ndarray(pixels, format='rgb24').reformat(format='yuv420p'))\n"
+        "(_, roi), *_ = detect.detect(picture, geometry.whole(320, 320))\n"
+        "assert detect.mesh(picture, roi) is not None\n"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
@@ -235,14 +235,14 @@ def test_mediapipe_is_quiet() -> None:
 @pytest.mark.parametrize("arrange", [np.hstack, np.vstack])
 def test_two_real_talkers_give_two_clean_tracks(real_clips: Path, arrange: Callable) -> None:
     paths = sorted((real_clips / "grid_talkers").iterdir())[2:4]
-    scenes = [arrange(pair) for pair in zip(*map(media.read_frames, paths), strict=True)]
+    scenes = [arrange(pair) for pair in zip(*map(decode.read_frames, paths), strict=True)]
     over, _ = _follow(scenes, TrackSettings())
     assert [(track.first, track.last, track.faceless) for track in over] == [(0, 74, 0)] * 2
 
 
 def test_a_cut_between_real_talkers_ends_the_track(real_clips: Path) -> None:
     paths = sorted((real_clips / "grid_talkers").iterdir())
-    scenes = [frame for path in paths for frame in list(media.read_frames(path))[20:45]]
+    scenes = [frame for path in paths for frame in list(decode.read_frames(path))[20:45]]
     finder = ShotFinder(TrackSettings().shot_threshold)
     cuts = {k: finder.cut_before(_picture(scene).thumbnail(THUMBNAIL)) for k, scene in enumerate(scenes)}
     over, _ = _follow(scenes, TrackSettings(), cuts=cuts)

@@ -17,15 +17,12 @@ from hypothesis import strategies as st
 import syncnet_lib
 from benchmarks.extract import repeat
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import analyse as infer
-from syncnet_lib.measurement import checkpoints, verdict
-from syncnet_lib.measurement import result as results
-from syncnet_lib.measurement import stream as watch
+from syncnet_lib.measurement import analyse as analysis
+from syncnet_lib.measurement import checkpoints, stream, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings, Measured
-from syncnet_lib.measurement.result import ModelInfo
-from syncnet_lib.media import decode as media
-from syncnet_lib.media import features as audio
-from syncnet_lib.media import remux
+from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResult, schema
+from syncnet_lib.media import audio, decode, encode, features, remux
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.model import embed, scoring
 from syncnet_lib.model.networks import SyncNet
 from tests import clockclip, scenes
@@ -39,13 +36,13 @@ def video(talkers: Path) -> Path:
     return talkers / "videos" / "s000_00000.mp4"
 
 
-def measure(path: Path, talkers: Path, **options: object) -> results.Result:
+def measure(path: Path, talkers: Path, **options: object) -> Result:
     return syncnet_lib.measure(path, str(talkers / "model.safetensors"), device="cpu", **options)
 
 
 def analyse(path: Path, talkers: Path, **options: object) -> Analysis:
     model, _ = checkpoints.load(str(talkers / "model.safetensors"), "cpu")
-    return infer.analyse(path, model, InferSettings(**options))
+    return analysis.analyse(path, model, InferSettings(**options))
 
 
 def test_moved_sound_moves_the_offset_by_as_much(video, talkers, tmp_path):
@@ -53,7 +50,7 @@ def test_moved_sound_moves_the_offset_by_as_much(video, talkers, tmp_path):
     assert abs(still.offset_frames) <= 1
     for delay in (-9, -2, 4, 10):
         moved = tmp_path / f"{delay}.mp4"
-        remux.move_sound(video, moved, Fraction(delay, media.FPS))
+        remux.move_sound(video, moved, Fraction(delay, FPS))
         found = measure(moved, talkers)
         assert found.offset_frames == still.offset_frames - delay, "late sound is behind: below 0"
         assert found.offset_ms == 40 * found.offset_frames
@@ -63,7 +60,7 @@ def test_distances_of_real_clips_move_with_their_sound(real_clips, talkers, tmp_
     clips = sorted((real_clips / "grid_talkers").iterdir())[:2] + sorted((real_clips / "grid_s1").iterdir())[:1]
     for clip in clips:
         moved = tmp_path / f"{clip.stem}.mkv"
-        remux.move_sound(clip, moved, Fraction(-3, media.FPS))
+        remux.move_sound(clip, moved, Fraction(-3, FPS))
         (still,), (early,) = (analyse(path, talkers).tracks for path in (clip, moved))
         windows = min(still.windows, early.windows)
         before, after = still.distances[:windows, 3:], early.distances[:windows, :-3]
@@ -75,8 +72,8 @@ def test_distances_of_real_clips_move_with_their_sound(real_clips, talkers, tmp_
 def test_distances_are_those_of_the_clip(video, talkers):
     model, _ = checkpoints.load(str(talkers / "model.safetensors"), "cpu")
     clip = np.load(next((talkers / "clips").glob("s000_00000_*")) / "mouth.npy")
-    samples = media.read_audio(video)[: len(clip) * media.SAMPLES_PER_FRAME]
-    lips, sound = embed.embed_clip(model, clip, infer.audio.frame_mfcc(samples))
+    samples = audio.read_audio(video)[: len(clip) * SAMPLES_PER_FRAME]
+    lips, sound = embed.embed_clip(model, clip, features.frame_mfcc(samples))
     wanted = scoring.shift_distances(lips, sound, 15, "zero")
     (track,) = analyse(video, talkers, edges="zero").tracks
     # Sound beyond the clip reaches into its last MFCC step alone.
@@ -86,7 +83,7 @@ def test_distances_are_those_of_the_clip(video, talkers):
 
 def test_pieces_give_what_the_whole_gives(video, talkers, monkeypatch):
     (whole,) = analyse(video, talkers).tracks
-    monkeypatch.setattr(audio, "PORTION", 17)
+    monkeypatch.setattr(features, "PORTION", 17)
     (pieces,) = analyse(video, talkers).tracks
     np.testing.assert_allclose(pieces.distances, whole.distances, atol=1e-4)
     np.testing.assert_array_equal(pieces.speech, whole.speech)
@@ -106,8 +103,8 @@ def test_of_two_faces_the_one_whose_sound_it_is_speaks(talkers, tmp_path):
 
 
 def test_the_schema_is_the_published_one_and_results_obey_it(video, talkers):
-    published = json.loads(results.SCHEMA.read_text())
-    assert published == results.schema()
+    published = json.loads(SCHEMA.read_text())
+    assert published == schema()
     result = measure(video, talkers)
     content = json.loads(result.to_json())
     jsonschema.validate(content, published)
@@ -124,7 +121,7 @@ def test_the_schema_is_the_published_one_and_results_obey_it(video, talkers):
 
 def test_not_a_number_is_null(talkers, tmp_path, video):
     moved = tmp_path / "moved.mp4"
-    remux.move_sound(video, moved, Fraction(12, media.FPS))
+    remux.move_sound(video, moved, Fraction(12, FPS))
     content = measure(moved, talkers, vshift=40).to_json()
     assert "NaN" not in content
     assert "null" in content
@@ -132,7 +129,7 @@ def test_not_a_number_is_null(talkers, tmp_path, video):
 
 @given(st.integers(1, 30), st.lists(st.one_of(st.just(math.nan), st.floats(0, 2, width=32)), min_size=1))
 def test_numbers_have_the_digits_of_a_float32(offset, values):
-    track = results.TrackResult(
+    track = TrackResult(
         track=0, shot=0, start_s=0, end_s=1 / 3, speaking=True, offset_frames=offset, offset_ms=40 * offset,
         confidence=1 / 3, min_distance=0, frame_confidence=values,
     )  # fmt: skip
@@ -151,10 +148,10 @@ def planted(offsets: np.ndarray, confidence: float = 1.43 * verdict.SURE["small"
     track = Measured(
         0, 0, 0, frames, distances.astype(np.float32), np.ones(len(offsets), bool), np.zeros((frames, 3), np.float32)
     )
-    return Analysis([track], frames, frames * media.SAMPLES_PER_FRAME)
+    return Analysis([track], frames, frames * SAMPLES_PER_FRAME)
 
 
-def judged(found: Analysis) -> results.Result:
+def judged(found: Analysis) -> Result:
     return verdict.judge(Path("planted.mp4"), found, INFO, InferSettings())
 
 
@@ -173,17 +170,17 @@ def test_noise_has_no_edits():
 
 @pytest.mark.parametrize("ppm", [-1000, 300])
 def test_drift_is_a_line_through_the_offsets(ppm):
-    seconds = np.arange(300 * media.FPS) / media.FPS
-    result = judged(planted(seconds * ppm / 1e6 * media.FPS))
+    seconds = np.arange(300 * FPS) / FPS
+    result = judged(planted(seconds * ppm / 1e6 * FPS))
     assert result.drift is not None
     assert result.drift.ppm == pytest.approx(ppm, abs=60)
     assert result.drift.ppm_low <= ppm <= result.drift.ppm_high
     assert result.drift.frames_per_minute == pytest.approx(ppm / 1e6 * 25 * 60, abs=0.1)
     assert any("drifts" in warning for warning in result.warnings)
-    steady = judged(planted(np.full(300 * media.FPS, 4)))
+    steady = judged(planted(np.full(300 * FPS, 4)))
     assert abs(steady.drift.ppm) < 30
     assert not steady.warnings
-    assert judged(planted(np.full(30 * media.FPS, 4))).drift is None
+    assert judged(planted(np.full(30 * FPS, 4))).drift is None
 
 
 def test_the_video_follows_its_surer_tracks():
@@ -204,14 +201,14 @@ def test_sureness_asks_more_of_short_clips():
 def test_a_folder_of_frames_with_its_sound(video, talkers, tmp_path):
     folder = tmp_path / "crop"
     folder.mkdir()
-    for number, frame in enumerate(media.read_frames(video)):
+    for number, frame in enumerate(decode.read_frames(video)):
         cv2.imwrite(str(folder / f"frame{number}.png"), frame[:, :, ::-1])
     with pytest.raises(InputError, match="frames without sound"):
         measure(folder, talkers, cropped=True)
-    clockclip_sound(folder / "audio.wav", media.read_audio(video))
+    clockclip_sound(folder / "audio.wav", audio.read_audio(video))
     found, direct = (analyse(path, talkers, cropped=True).tracks[0] for path in (folder, video))
     assert found.frames == direct.frames == 75
-    assert watch.frame_files(folder)[10].name == "frame10.png"
+    assert stream.frame_files(folder)[10].name == "frame10.png"
     np.testing.assert_allclose(np.nanmean(found.distances, 0), np.nanmean(direct.distances, 0), atol=0.03)
     with pytest.raises(InputError, match="folder without videos"):
         measure(folder, talkers)
@@ -223,15 +220,15 @@ def clockclip_sound(path: Path, samples: np.ndarray) -> None:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(media.SAMPLE_RATE)
+        file.setframerate(SAMPLE_RATE)
         file.writeframes(samples.tobytes())
 
 
 def test_the_released_model_takes_a_crop_as_it_is(tmp_path, video):
     cropped = tmp_path / "crop.mp4"
-    frames = [cv2.resize(frame, (160, 160)) for frame in list(media.read_frames(video))[:12]]
-    media.write_video(cropped, frames, media.read_audio(video)[: 12 * 640])
-    found = infer.analyse(cropped, SyncNet("v2").eval(), InferSettings(cropped=True, edges="zero", vshift=3))
+    frames = [cv2.resize(frame, (160, 160)) for frame in list(decode.read_frames(video))[:12]]
+    encode.write_video(cropped, frames, audio.read_audio(video)[: 12 * 640])
+    found = analysis.analyse(cropped, SyncNet("v2").eval(), InferSettings(cropped=True, edges="zero", vshift=3))
     assert found.tracks[0].distances.shape == (7, 7)
     assert found.tracks[0].boxes.shape == (12, 3)
 
@@ -241,7 +238,7 @@ def moving_sound(seconds: float) -> np.ndarray:
 
 
 def test_bad_input_is_one_line_each(tmp_path, talkers, video):
-    frames = list(media.read_frames(video))
+    frames = list(decode.read_frames(video))
     gray = [np.full((64, 96, 3), 90, np.uint8)] * 50
     cases = {
         "no face found": (gray, moving_sound(2)),
@@ -253,7 +250,7 @@ def test_bad_input_is_one_line_each(tmp_path, talkers, video):
     }
     for number, (cause, (shown, samples)) in enumerate(cases.items()):
         path = tmp_path / f"{number}.mp4"
-        media.write_video(path, shown, samples)
+        encode.write_video(path, shown, samples)
         with pytest.raises(InputError, match=cause) as error:
             measure(path, talkers)
         assert "\n" not in str(error.value)
@@ -263,7 +260,7 @@ def test_bad_input_is_one_line_each(tmp_path, talkers, video):
 
 def test_sound_and_pictures_of_different_length_are_told(tmp_path, talkers, video):
     path = tmp_path / "short.mp4"
-    media.write_video(path, media.read_frames(video), media.read_audio(video)[: 2 * 16000])
+    encode.write_video(path, decode.read_frames(video), audio.read_audio(video)[: 2 * 16000])
     assert any("the sound ends" in warning for warning in measure(path, talkers).warnings)
 
 
@@ -274,11 +271,11 @@ def test_moved_sound_keeps_every_packet_and_lands_where_it_should(tmp_path, suff
     times = clockclip.picture_times(Fraction(25), 3)
     flashes, beeps = clockclip.make(path, times)
     before = clockclip.errors(path, flashes, beeps)
-    assert remux.move_sound(path, out, Fraction(delay, media.FPS))
+    assert remux.move_sound(path, out, Fraction(delay, FPS))
     for kind in ("video", "audio"):
         assert scenes.packet_bytes(out, kind) == scenes.packet_bytes(path, kind)
     after = np.array(clockclip.errors(out, flashes, beeps))
-    np.testing.assert_allclose(after - before, delay / media.FPS, atol=0.0025)
+    np.testing.assert_allclose(after - before, delay / FPS, atol=0.0025)
 
 
 def test_containers_that_cannot_are_refused_and_leave_nothing(tmp_path, video):
@@ -287,7 +284,7 @@ def test_containers_that_cannot_are_refused_and_leave_nothing(tmp_path, video):
             remux.move_sound(video, tmp_path / name, Fraction(3, 25))
     assert not list(tmp_path.iterdir())
     silent = tmp_path / "silent.mp4"
-    media.write_video(silent, list(media.read_frames(video))[:10], np.zeros(0, np.int16))
+    encode.write_video(silent, list(decode.read_frames(video))[:10], np.zeros(0, np.int16))
     with pytest.raises(InputError, match="no sound"):
         remux.move_sound(silent, tmp_path / "out.mp4", Fraction(3, 25))
 

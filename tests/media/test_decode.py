@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import decode as media
+from syncnet_lib.media import decode, encode
+from syncnet_lib.media.audio import audio_blocks, read_audio
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, on_grid
 from tests import clockclip
 
 RATES = {
@@ -38,7 +40,7 @@ FORMATS = {
     "ts": ("libx264", "mp2", 48_000, "stereo"),
     "mpg": ("mpeg2video", "ac3", 32_000, "mono"),
 }
-GRID_ERROR = 0.5 / media.FPS
+GRID_ERROR = 0.5 / FPS
 """The grid's own rounding."""
 SLACK = 0.001
 
@@ -124,7 +126,7 @@ def test_other_pixel_formats_give_the_same_gray(tmp_path: Path, pix_fmt: str, co
     options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
     truth = _clip(path, "mkv", Fraction(25), pix_fmt=pix_fmt, video_codec=codec, video_options=options)
     assert max(map(abs, clockclip.errors(path, *truth))) <= SLACK
-    picture = next(iter(media.pictures(path)))
+    picture = next(iter(decode.pictures(path)))
     black, white = picture.luma_range
     assert (float(picture.luma[32, 32]) - black) / (white - black) * 255 == pytest.approx(20, abs=3)
     assert picture.thumbnail(32)[-1, -1] == pytest.approx([20] * 3, abs=4)
@@ -134,7 +136,7 @@ def test_a_turned_phone_video_is_upright(tmp_path: Path) -> None:
     plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
     pixels = np.zeros((64, 96, 3), np.uint8)
     pixels[:32, :48] = 255  # bright top left corner
-    media.write_video(plain, [pixels] * 10, np.zeros(6400, np.int16))
+    encode.write_video(plain, [pixels] * 10, np.zeros(6400, np.int16))
     # Rotate by 90 degrees clockwise: the matrix of the track header, 16.16 fixed point.
     data = plain.read_bytes()
     unit = (0x10000).to_bytes(4, "big")
@@ -142,11 +144,11 @@ def test_a_turned_phone_video_is_upright(tmp_path: Path) -> None:
     turn = bytes(4) + unit + bytes(4) + (-0x10000).to_bytes(4, "big", signed=True) + bytes(16) + matrix[-4:]
     first = data.index(matrix, data.index(b"tkhd"))
     turned.write_bytes(data[:first] + turn + data[first + len(matrix) :])
-    picture = next(media.read_frames(turned))
+    picture = next(decode.read_frames(turned))
     assert picture.shape == (96, 64, 3)
     assert picture[:48, 32:].mean() > 240  # turned clockwise, the corner is at the top right
     assert picture[:48, :32].mean() < 15
-    assert (media.probe(turned).width, media.probe(turned).height) == (64, 96)
+    assert (decode.probe(turned).width, decode.probe(turned).height) == (64, 96)
 
 
 def test_interlaced_pictures_lose_their_combs(tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_interlaced_pictures_lose_their_combs(tmp_path: Path) -> None:
     with av.open(str(path)) as source:
         if not next(source.decode(video=0)).interlaced_frame:
             pytest.skip("this build of libav does not mark what it encodes as interlaced")
-    clean = [frame[..., 0].astype(int) for frame in media.read_frames(path)]
+    clean = [frame[..., 0].astype(int) for frame in decode.read_frames(path)]
     assert len(clean) == len(raw) == 20
     comb = [np.abs(frame[1:-1:2] - (frame[:-2:2] + frame[2::2]) / 2).mean() for frame in (raw[10], clean[10])]
     assert comb[1] < comb[0] / 2
@@ -190,36 +192,36 @@ def test_sound_tracks_are_chosen_by_number(tmp_path: Path) -> None:
             block = av.AudioFrame.from_ndarray(np.full((1, 6400), value, np.int16), format="s16", layout="mono")
             block.sample_rate, block.pts = 16_000, 0
             out.mux(track.encode(block))
-    assert set(media.read_audio(path)) == {1000}
-    assert set(media.read_audio(path, 1)) == {-2000}
+    assert set(read_audio(path)) == {1000}
+    assert set(read_audio(path, 1)) == {-2000}
     with pytest.raises(InputError, match="no sound track 2; choose from 0 to 1"):
-        media.read_audio(path, 2)
+        read_audio(path, 2)
 
 
 def test_written_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "with 'space' and ł:.mp4"
     frames = [np.full((48, 64, 3), 5 * number, np.uint8) for number in range(50)]
     tone = (8000 * np.sin(np.arange(32_000) / 10)).astype(np.int16)
-    media.write_video(path, frames, tone)
-    read = list(media.read_frames(path))
+    encode.write_video(path, frames, tone)
+    read = list(decode.read_frames(path))
     assert len(read) == 50
     assert np.abs(np.array([frame.mean() for frame in read]) - 5 * np.arange(50)).max() < 3
-    sound = media.read_audio(path)
+    sound = read_audio(path)
     assert len(sound) >= 32_000
     assert np.corrcoef(sound[1000:31_000], tone[1000:31_000])[0, 1] > 0.999
-    info = media.probe(path)
+    info = decode.probe(path)
     assert (info.video_codec, info.width, info.height, info.fps) == ("h264", 64, 48, 25.0)
-    assert info.audio == (media.AudioTrack("aac", 16_000, 1),)
+    assert info.audio == (decode.AudioTrack("aac", 16_000, 1),)
 
 
 def test_decoding_is_lazy(tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
-    media.write_video(path, [np.zeros((48, 64, 3), np.uint8)] * 50, np.zeros(0, np.int16))
-    stream = media.read_frames(path)
+    encode.write_video(path, [np.zeros((48, 64, 3), np.uint8)] * 50, np.zeros(0, np.int16))
+    stream = decode.read_frames(path)
     assert next(stream).shape == (48, 64, 3)
     stream.close()
     with pytest.raises(InputError, match="no sound"):
-        media.read_audio(path)
+        read_audio(path)
 
 
 @settings(max_examples=100, deadline=None)
@@ -228,18 +230,18 @@ def test_a_change_appears_within_half_a_grid_interval(steps: list[int], last: in
     starts = [Fraction(at, 1000) for at in itertools.accumulate(steps)]
     ends = [*starts[1:], starts[-1] + Fraction(last, 1000)]
     timed = [(start, end - start, number) for number, (start, end) in enumerate(zip(starts, ends, strict=True))]
-    grid = list(media.on_grid(timed))
+    grid = list(on_grid(timed))
     assert [k for k, _ in grid] == list(range(len(grid)))
-    assert abs(Fraction(len(grid), media.FPS) - (ends[-1] - starts[0])) <= Fraction(1, 2 * media.FPS) or len(grid) == 1
+    assert abs(Fraction(len(grid), FPS) - (ends[-1] - starts[0])) <= Fraction(1, 2 * FPS) or len(grid) == 1
     for k, number in grid:
-        middle = Fraction(2 * k + 1, 2 * media.FPS) + starts[0]
+        middle = Fraction(2 * k + 1, 2 * FPS) + starts[0]
         assert number == max([0, *(n for n, start in enumerate(starts) if start <= middle)])
 
 
 def test_timestamps_that_jump_are_refused() -> None:
     timed = [(Fraction(0), Fraction(1, 25), 0), (Fraction(3 * 3600), Fraction(1, 25), 1)]
     with pytest.raises(InputError, match="timestamps jump from 0 s to 10800 s"):
-        list(media.on_grid(timed))
+        list(on_grid(timed))
 
 
 @pytest.mark.parametrize(
@@ -254,23 +256,23 @@ def test_what_is_no_video_says_so(tmp_path: Path, name: str, content: bytes, rea
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(InputError, match=reason):
-        list(media.read_frames(path))
+        list(decode.read_frames(path))
 
 
 def test_a_damaged_packet_is_named(real_clips: Path) -> None:
     with pytest.raises(InputError, match=r"damaged data at \d+\.\d\d s"):
-        list(media.read_frames(real_clips / "bad" / "damaged_sgib8n.mpg"))
+        list(decode.read_frames(real_clips / "bad" / "damaged_sgib8n.mpg"))
 
 
 def test_real_files_of_all_kinds(real_clips: Path) -> None:
     for path in sorted((real_clips / "wild").iterdir()) + sorted((real_clips / "grid_talkers").iterdir())[:2]:
-        info = media.probe(path)
+        info = decode.probe(path)
         if path.stem == "movie-hello":
             continue  # its sound goes on without pictures
-        frames = sum(1 for _ in media.pictures(path))
-        samples = sum(map(len, media.audio_blocks(path)))
-        assert abs(frames / media.FPS - info.duration) < 0.15, path.name
-        assert abs(samples / media.SAMPLE_RATE - info.duration) < 0.15, path.name
+        frames = sum(1 for _ in decode.pictures(path))
+        samples = sum(map(len, audio_blocks(path)))
+        assert abs(frames / FPS - info.duration) < 0.15, path.name
+        assert abs(samples / SAMPLE_RATE - info.duration) < 0.15, path.name
 
 
 def _moved_by(before: np.ndarray, after: np.ndarray) -> float:
@@ -279,27 +281,27 @@ def _moved_by(before: np.ndarray, after: np.ndarray) -> float:
     The first 15 frames may be cut off, so the second is sought behind them.
     """
     energy = scipy.signal.oaconvolve(np.square(before.astype(float)), np.ones(16_000), "valid")
-    first = 15 * media.SAMPLES_PER_FRAME
+    first = 15 * SAMPLES_PER_FRAME
     start = first + int(energy[first:].argmax())
     match = scipy.signal.correlate(after.astype(float), before[start : start + 16_000].astype(float), "valid")
-    return (int(match.argmax()) - start) / media.SAMPLES_PER_FRAME
+    return (int(match.argmax()) - start) / SAMPLES_PER_FRAME
 
 
 def _hiss(path: Path) -> Path:
     """Two and a half seconds of noise under moving pictures, with the encoder's reordered frames."""
     noise = np.random.default_rng(0).normal(0, 3000, 40_000).astype(np.int16)
-    media.write_video(path, (np.full((64, 96, 3), 4 * number, np.uint8) for number in range(62)), noise)
+    encode.write_video(path, (np.full((64, 96, 3), 4 * number, np.uint8) for number in range(62)), noise)
     return path
 
 
 def _every_shift(path: Path, folder: Path, suffix: str) -> None:
     """Sound that was moved by -15 to 15 frames is extracted moved by as much, within a millisecond."""
-    before, count = media.read_audio(path), sum(1 for _ in media.pictures(path))
+    before, count = read_audio(path), sum(1 for _ in decode.pictures(path))
     for shift in range(-15, 16):
         moved = folder / f"moved{shift}.{suffix}"
         clockclip.remux(path, moved, 25, 25 + shift)  # one second for all, so that nothing becomes negative
-        assert _moved_by(before, media.read_audio(moved)) == pytest.approx(shift, abs=media.FPS * 0.001)
-    assert sum(1 for _ in media.pictures(moved)) == count
+        assert _moved_by(before, read_audio(moved)) == pytest.approx(shift, abs=FPS * 0.001)
+    assert sum(1 for _ in decode.pictures(moved)) == count
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
@@ -327,12 +329,12 @@ def test_sound_moved_by_remuxing_real_clips_is_moved_by_as_much(
 def test_timestamps_below_zero_are_only_another_origin(tmp_path: Path) -> None:
     path = _hiss(tmp_path / "clip.mp4")
     clockclip.remux(path, tmp_path / "early.ts", -50, -50)
-    assert sum(1 for _ in media.pictures(tmp_path / "early.ts")) == 62
-    assert _moved_by(media.read_audio(path), media.read_audio(tmp_path / "early.ts")) == pytest.approx(0, abs=0.025)
+    assert sum(1 for _ in decode.pictures(tmp_path / "early.ts")) == 62
+    assert _moved_by(read_audio(path), read_audio(tmp_path / "early.ts")) == pytest.approx(0, abs=0.025)
 
 
 def test_what_an_edit_list_hides_is_not_there(tmp_path: Path) -> None:
     path = _hiss(tmp_path / "clip.mp4")
     clockclip.remux(path, tmp_path / "cut.mp4", -10, -10)  # an mp4 begins at zero: the first 10 frames are cut off
-    assert sum(1 for _ in media.pictures(tmp_path / "cut.mp4")) == 52
-    assert _moved_by(media.read_audio(path), media.read_audio(tmp_path / "cut.mp4")) == pytest.approx(-10, abs=0.025)
+    assert sum(1 for _ in decode.pictures(tmp_path / "cut.mp4")) == 52
+    assert _moved_by(read_audio(path), read_audio(tmp_path / "cut.mp4")) == pytest.approx(-10, abs=0.025)

@@ -7,7 +7,9 @@ import torch
 from syncnet_lib.errors import InputError
 from syncnet_lib.model import embed
 from syncnet_lib.model.embed import Embedder
-from syncnet_lib.model.networks import SyncNet, centre, prepare_frames, prepare_mfcc
+from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.prepare import centre, prepare_frames, prepare_mfcc
+from syncnet_lib.training import validation
 from tests import packed
 
 
@@ -63,5 +65,5 @@ def test_the_other_kind_of_crop_is_refused():
 def test_a_split_clip_by_clip():
     torch.manual_seed(0)
     model, split = SyncNet("small").eval(), packed.split([20, 25])
-    distances = embed.split_distances(model, split, vshift=3, progress=False)
+    distances = validation.split_distances(model, split, vshift=3, progress=False)
     assert {name: table.shape for name, table in distances.items()} == {"clip000": (15, 7), "clip001": (20, 7)}

@@ -6,8 +6,7 @@ import torch
 
 from benchmarks.infer import random_reference
 from syncnet_lib.errors import InputError
-from syncnet_lib.model import fold as fused
-from syncnet_lib.model import scoring
+from syncnet_lib.model import checkpoint, fold, scoring
 from syncnet_lib.model.embed import Embedder
 from syncnet_lib.model.networks import SyncNet
 from tests.model.test_parity import clip, relative
@@ -24,7 +23,7 @@ PRECISIONS = ["bf16", pytest.param("int8", marks=ON_BYTES)]
 def v2(tmp_path_factory) -> SyncNet:
     path = tmp_path_factory.mktemp("v2") / "syncnet_v2.model"
     torch.save(random_reference().state_dict(), path)
-    return SyncNet.load(path)
+    return checkpoint.load(path)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -79,14 +78,14 @@ def test_windows_on_their_own_scale_are_the_models():
     model = SyncNet("small")
     frames = torch.randint(20, 200, (9, 56, 56), dtype=torch.uint8)
     stacked = torch.stack([frames[at : at + 5] for at in range(5)])
-    torch.testing.assert_close(fused.standardise(frames, model.spec), model.planes(stacked), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fold.standardise(frames, model.spec), model.planes(stacked), rtol=1e-5, atol=1e-5)
 
 
 def test_windows_of_colour_are_the_models():
     model = SyncNet("v2")
     frames = torch.randint(0, 256, (7, 224, 224, 3), dtype=torch.uint8)
     stacked = torch.stack([frames[at : at + 5] for at in range(3)])
-    assert torch.equal(fused.windows(frames, model.spec).float(), model.planes(stacked))
+    assert torch.equal(fold.windows(frames, model.spec).float(), model.planes(stacked))
 
 
 def test_the_model_is_not_changed():
@@ -104,14 +103,14 @@ def test_bytes_are_for_the_released_model():
 
 def test_the_precision_is_one_the_device_has():
     able = torch.cpu.get_capabilities()
-    assert fused.native(SyncNet("v2"), torch.device("cpu")) in ("int8", "bf16", "fp32")
-    small = fused.native(SyncNet("small"), torch.device("cpu"))
+    assert fold.native(SyncNet("v2"), torch.device("cpu")) in ("int8", "bf16", "fp32")
+    small = fold.native(SyncNet("small"), torch.device("cpu"))
     assert small == ("bf16" if able.get("avx512_bf16") else "fp32")
 
 
 def test_bytes_are_pooled_as_floats_are():
     net = SyncNet("v2").eval()
-    layers = fused.Bytes(net.lips).layers + fused.Bytes(net.sound.network).layers
+    layers = fold.Bytes(net.lips).layers + fold.Bytes(net.sound.network).layers
     pools = [layer for layer in layers if layer.pool]
     assert len(pools) == 5
     for layer in pools:

@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.model import networks as model
-from syncnet_lib.model.networks import SPECS, SyncNet
+from syncnet_lib.model import checkpoint, prepare, size
+from syncnet_lib.model.device import pick_device
+from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.spec import SPECS
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,8 @@ def test_checkpoint_round_trip(tmp_path):
     net = SyncNet("small").eval()
     net.calibrate(np.random.default_rng(0).normal(3, 2, (500, 13)).astype(np.float32))
     path = tmp_path / "a folder" / "small.safetensors"
-    net.save(path, stage="train")
-    back = SyncNet.load(path)
+    checkpoint.save(net, path, stage="train")
+    back = checkpoint.load(path)
     lips, sound = torch.rand(2, 5, 56, 56) * 255, torch.randn(2, 20, 13)
     for ours, theirs in zip(net(lips, sound), back(lips, sound), strict=True):
         assert torch.equal(ours, theirs)
@@ -56,8 +58,8 @@ def test_checkpoint_round_trip(tmp_path):
 def test_the_same_weights_give_the_same_bytes(tmp_path):
     torch.manual_seed(1)
     net = SyncNet("small")
-    net.save(tmp_path / "1", stage="train")
-    net.save(tmp_path / "2", stage="train")
+    checkpoint.save(net, tmp_path / "1", stage="train")
+    checkpoint.save(net, tmp_path / "2", stage="train")
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
 
 
@@ -66,51 +68,51 @@ def test_another_file_is_refused_in_one_line(tmp_path, content):
     path = tmp_path / "x.safetensors"
     path.write_bytes(content)
     with pytest.raises(InputError) as error:
-        SyncNet.load(path)
+        checkpoint.load(path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_a_missing_checkpoint_names_the_cure(tmp_path):
     with pytest.raises(InputError, match="dvc repro"):
-        SyncNet.load(tmp_path / "none")
+        checkpoint.load(tmp_path / "none")
 
 
 def test_prepared_frames_are_reduced_by_area():
     frames = np.zeros((2, 120, 120), np.uint8)
     frames[:, ::2] = 200  # every other line: the mean of the area is half
-    reduced = model.prepare_frames(frames, SPECS["small"])
+    reduced = prepare.prepare_frames(frames, SPECS["small"])
     assert reduced.shape == (2, 60, 60)
     assert (reduced == 100).all()
-    assert model.prepare_frames(frames, SPECS["paper"]) is frames
+    assert prepare.prepare_frames(frames, SPECS["paper"]) is frames
 
 
 def test_cepstral_mean_is_taken_off_each_clip():
     mfcc = np.random.default_rng(0).normal(size=(2, 4 * 15, 13)).astype(np.float32)
-    clean = model.prepare_mfcc(mfcc, SPECS["small"], np.array([10, 5]))
+    clean = prepare.prepare_mfcc(mfcc, SPECS["small"], np.array([10, 5]))
     np.testing.assert_allclose(clean[:, :40].mean(1), 0, atol=1e-5)
     np.testing.assert_allclose(clean[:, 40:].mean(1), 0, atol=1e-5)
-    assert model.prepare_mfcc(mfcc, SPECS["paper"], np.array([10, 5])) is mfcc
+    assert prepare.prepare_mfcc(mfcc, SPECS["paper"], np.array([10, 5])) is mfcc
 
 
 def test_centre():
     frames = torch.arange(36).view(1, 6, 6)
-    assert torch.equal(model.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
+    assert torch.equal(prepare.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
     colour = frames[..., None].expand(-1, -1, -1, 3)
-    assert torch.equal(model.centre(colour, 2)[0, ..., 0], torch.tensor([[14, 15], [20, 21]]))
+    assert torch.equal(prepare.centre(colour, 2)[0, ..., 0], torch.tensor([[14, 15], [20, 21]]))
 
 
 def test_no_gpu_is_one_line():
-    assert model.pick_device("cpu").type == "cpu"
+    assert pick_device("cpu").type == "cpu"
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert model.pick_device("auto").type == "cpu"
+    assert pick_device("auto").type == "cpu"
     with pytest.raises(InputError, match="no GPU"):
-        model.pick_device("cuda")
+        pick_device("cuda")
 
 
 def test_sizes_are_those_of_the_literature():
-    sizes = {name: model.size_of(name) for name in SPECS}
+    sizes = {name: size.size_of(name) for name in SPECS}
     assert sizes["v2"].parameters - 1 == 13_631_616, "but for the temperature, which the released model does not have"
     assert 3.0 < sizes["v2"].gflop < 3.7
     assert sizes["small"].gflop < 0.1 < sizes["paper"].gflop

@@ -13,9 +13,8 @@ from scipy.signal import medfilt
 
 from benchmarks.infer import Reference, random_reference, reference_distances, reference_embeddings
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import features as audio
-from syncnet_lib.model import networks as model
-from syncnet_lib.model import scoring
+from syncnet_lib.media import features
+from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import Embedder, embed_clip
 from syncnet_lib.model.networks import SyncNet
 from tests.conftest import shared
@@ -45,7 +44,7 @@ def clip(frames: int = 30) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (frames, 14, 14, 3), dtype=np.uint8)
     faces = np.stack([cv2.resize(frame, (224, 224), interpolation=cv2.INTER_CUBIC) for frame in small])
-    return faces, audio.frame_mfcc(rng.normal(0, 3000, frames * 640).astype(np.int16))
+    return faces, features.frame_mfcc(rng.normal(0, 3000, frames * 640).astype(np.int16))
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -61,9 +60,9 @@ def test_what_the_reference_returned(golden, tmp_path):
     expected = np.load(golden / "expected_a.npz")
     frames = np.stack([cv2.imread(str(path))[..., ::-1] for path in sorted((golden / "clip_a").glob("*.jpg"))])
     _, samples = wavfile.read(golden / "clip_a" / "audio.wav")
-    count = audio.window_count(len(frames), len(samples))
-    embedder = Embedder(SyncNet.load(tmp_path / "v2.model"), precision="fp32")
-    v, a = embedder.lips(frames)[:count], embedder.sound(audio.mfcc(samples))[:count]
+    count = features.window_count(len(frames), len(samples))
+    embedder = Embedder(checkpoint.load(tmp_path / "v2.model"), precision="fp32")
+    v, a = embedder.lips(frames)[:count], embedder.sound(features.mfcc(samples))[:count]
     assert relative(v, expected["video"]) < 1e-4
     assert relative(a, expected["audio"]) < 1e-4
     distances = scoring.shift_distances(v, a, int(expected["vshift"]), embedder.spec.edges)
@@ -80,7 +79,7 @@ def test_what_the_reference_returned(golden, tmp_path):
 def test_ours_is_the_references_way_of_computing(net, released):
     faces, mfcc = clip()
     v, a = reference_embeddings(net, faces, mfcc)
-    ours_v, ours_a = embed_clip(SyncNet.load(released), faces, mfcc)
+    ours_v, ours_a = embed_clip(checkpoint.load(released), faces, mfcc)
     assert ours_v.shape == ours_a.shape == v.shape == (25, 1024)
     assert v.std(axis=0).mean() > 0.01 * np.abs(v).mean()  # windows differ
     assert relative(ours_v, v) < 1e-4
@@ -94,7 +93,7 @@ def test_ours_is_the_references_way_of_computing(net, released):
 
 
 def test_the_released_layers(released):
-    net = SyncNet.load(released)
+    net = checkpoint.load(released)
     assert sum(weights.numel() for part in (net.lips, net.sound) for weights in part.parameters()) == 13_631_616
     assert net.embed_lips(torch.zeros(2, *net.spec.window)).shape == (2, 1024)
 
@@ -108,15 +107,15 @@ def test_it_can_be_trained():
 
 def test_conversion_keeps_the_weights(released, tmp_path):
     out = tmp_path / "v2.safetensors"
-    model.convert(released, out)
-    before, after = SyncNet.load(released).state_dict(), SyncNet.load(out).state_dict()
+    checkpoint.convert(released, out)
+    before, after = checkpoint.load(released).state_dict(), checkpoint.load(out).state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_file_of_an_older_torch(net, released, tmp_path):
     state = {name: value for name, value in net.state_dict().items() if not name.endswith("num_batches_tracked")}
     torch.save(state, tmp_path / "old.model", _use_new_zipfile_serialization=False)
-    old, new = SyncNet.load(tmp_path / "old.model").state_dict(), SyncNet.load(released).state_dict()
+    old, new = checkpoint.load(tmp_path / "old.model").state_dict(), checkpoint.load(released).state_dict()
     assert all(torch.equal(old[name], new[name]) for name in old if not name.endswith("num_batches_tracked"))
 
 
@@ -149,7 +148,7 @@ def test_pickled_code_is_not_executed(net, tmp_path, how):
 
 def refused(path: Path) -> str:
     with pytest.raises(InputError) as error:
-        SyncNet.load(path)
+        checkpoint.load(path)
     text = str(error.value)
     assert text.startswith(str(path))
     assert "\n" not in text

@@ -5,7 +5,26 @@ import pandas as pd
 import pytest
 
 from syncnet_lib import files
-from syncnet_lib.plots import figures as report
+from syncnet_lib.plots import tables
+from syncnet_lib.plots.figures import (
+    accuracy_by_length,
+    confidence_over_time,
+    contact_sheet,
+    counts,
+    distance_histogram,
+    index_rule,
+    kept_and_rejected,
+    learning_curve,
+    pair,
+    phase_bars,
+    pictures,
+    result,
+    shift_curve,
+    throughput,
+    timelines,
+    window_over_sound,
+)
+from syncnet_lib.plots.page import experiment, page, png
 from syncnet_lib.training.timing import PHASES
 
 BY_FRAMES = {"5": 0.5, "7": 0.6, "9": 0.7, "11": 0.8, "13": 0.85, "15": 0.9}
@@ -38,32 +57,32 @@ def figures() -> dict:
     verdict["kept"] = verdict.evidence <= 0.5
     curve = np.abs(np.arange(-15, 16)).astype(float)
     return {
-        "sheet": report.contact_sheet({"one": rng.integers(0, 255, (20, 12, 12)), "two": np.zeros((3, 12, 12))}, 4),
-        "pair": report.pair(np.zeros((5, 8, 8)), rng.random((20, 13)), rng.random((20, 13)), -7),
-        "learning": report.learning_curve(history),
-        "distances": report.distance_histogram(rng.normal(0.5, 0.1, 50), rng.normal(1, 0.1, 90)),
-        "phases": report.phase_bars(timing()),
-        "kept": report.kept_and_rejected(verdict, 0.5),
-        "shift": report.shift_curve({"base": curve, "refined": curve * 2}, "found"),
-        "lengths": report.accuracy_by_length(METRICS),
-        "counts": report.counts([1, 2, 2], "title", "pixels"),
-        "window": report.window_over_sound(np.zeros((5, 8, 8)), np.zeros(4000, np.int16), rng.random((20, 13))),
-        "rule": report.index_rule(),
-        "confidence": report.confidence_over_time(np.array([np.nan, 1.0, 2.0, -1.0, 3.0])),
-        "timelines": report.timelines(tracks()),
-        "no timelines": report.timelines(tracks().iloc[:0]),
-        "throughput": report.throughput(
+        "sheet": contact_sheet({"one": rng.integers(0, 255, (20, 12, 12)), "two": np.zeros((3, 12, 12))}, 4),
+        "pair": pair(np.zeros((5, 8, 8)), rng.random((20, 13)), rng.random((20, 13)), -7),
+        "learning": learning_curve(history),
+        "distances": distance_histogram(rng.normal(0.5, 0.1, 50), rng.normal(1, 0.1, 90)),
+        "phases": phase_bars(timing()),
+        "kept": kept_and_rejected(verdict, 0.5),
+        "shift": shift_curve({"base": curve, "refined": curve * 2}, "found"),
+        "lengths": accuracy_by_length(METRICS),
+        "counts": counts([1, 2, 2], "title", "pixels"),
+        "window": window_over_sound(np.zeros((5, 8, 8)), np.zeros(4000, np.int16), rng.random((20, 13))),
+        "rule": index_rule(),
+        "confidence": confidence_over_time(np.array([np.nan, 1.0, 2.0, -1.0, 3.0])),
+        "timelines": timelines(tracks()),
+        "no timelines": timelines(tracks().iloc[:0]),
+        "throughput": throughput(
             pd.DataFrame({"frames": [50, 50], "decode": [0.1, 0.1], "faces": 0.15}), ["decode", "faces"]
         ),
-        "pictures": report.pictures({"a reason": np.zeros((8, 9, 3), np.uint8)}, "refused"),
-        "no pictures": report.pictures({}, "nothing"),
-        "result": report.result(METRICS, {"base": curve}, "found"),
+        "pictures": pictures({"a reason": np.zeros((8, 9, 3), np.uint8)}, "refused"),
+        "no pictures": pictures({}, "nothing"),
+        "result": result(METRICS, {"base": curve}, "found"),
     }
 
 
 @pytest.mark.parametrize("name", list(figures()))
 def test_the_same_numbers_give_the_same_picture(name):
-    one, again = (report.png(figures()[name]) for _ in range(2))
+    one, again = (png(figures()[name]) for _ in range(2))
     assert one == again
     assert one.startswith(b"\x89PNG")
 
@@ -95,10 +114,10 @@ def test_axes_have_units():
 
 
 def test_comparison_and_controls():
-    table = report.comparison(METRICS)
+    table = tables.comparison(METRICS)
     assert table.index.tolist() == ["base", "refined"]
     assert table.loc["refined", "whole clip (%)"] == 100.0
-    controls = report.controls(METRICS)["whole clip (%)"]
+    controls = tables.controls(METRICS)["whole clip (%)"]
     assert controls["no learning: lip opening against loudness"] == 70.0
     assert controls["base, another clip's sound"] == 10.0
 
@@ -109,9 +128,9 @@ def test_the_whole_experiment_on_one_page(tmp_path):
     files.write_json(tmp_path / "metrics" / "filter.json", {"kept": 3})
     files.write_json(tmp_path / "metrics" / "pairs.json", {"train": {"clips": 3}, "skipped": 0})
     files.write_json(tmp_path / "metrics" / "evaluate.json", {**METRICS, "extra": METRICS})
-    files.write_bytes(tmp_path / "figures" / "result.png", report.png(figures()["result"]))
-    files.write_bytes(tmp_path / "figures" / "train_loss.png", report.png(figures()["learning"]))
-    page = report.experiment(tmp_path)
+    files.write_bytes(tmp_path / "figures" / "result.png", png(figures()["result"]))
+    files.write_bytes(tmp_path / "figures" / "train_loss.png", png(figures()["learning"]))
+    page = experiment(tmp_path)
     assert page.count("<img") == 2
     assert 'src="http' not in page
     for heading in ("Base against refined", "Further videos", "Stage: retrain"):
@@ -119,4 +138,4 @@ def test_the_whole_experiment_on_one_page(tmp_path):
 
 
 def test_what_a_page_is_told_cannot_become_markup():
-    assert "<script>" not in report.page("<script>", ["# <script>", "<script>"])
+    assert "<script>" not in page("<script>", ["# <script>", "<script>"])

@@ -9,9 +9,9 @@ import pytest
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.files import sha256
-from syncnet_lib.media import decode as media
-from syncnet_lib.synthetic import corpus as synthetic
-from syncnet_lib.synthetic.corpus import MAX_SHIFT, MIN_SHIFT, SyntheticSettings, make
+from syncnet_lib.media import audio, decode, encode
+from syncnet_lib.media.clock import SAMPLES_PER_FRAME
+from syncnet_lib.synthetic.corpus import MAX_SHIFT, MIN_SHIFT, SyntheticSettings, _make_one, _plan, make
 
 SMALL = SyntheticSettings(clips=4, identities=3, seconds=1.0, noisy_share=0.5)
 
@@ -27,7 +27,7 @@ def lip_aperture(path: Path) -> np.ndarray:
     """Distance of the inner lips over the height of the face, (T,); nan where no face is found."""
     found = []
     with mediapipe.solutions.face_mesh.FaceMesh(refine_landmarks=True) as mesh:
-        for frame in media.read_frames(path):
+        for frame in decode.read_frames(path):
             faces = mesh.process(frame).multi_face_landmarks
             if not faces:
                 found.append(np.nan)
@@ -68,10 +68,10 @@ def test_tables_and_files_have_the_agreed_form(corpus: Path) -> None:
     assert (truth[truth.kind != "shifted"].offset_frames == 0).all()
     for path, digest in zip(videos.path, videos.sha256, strict=True):
         assert sha256(corpus / path) == digest
-        info = media.probe(corpus / path)
+        info = decode.probe(corpus / path)
         assert (info.width, info.height) == (360, 288)
-        assert len(list(media.read_frames(corpus / path))) == 25
-        assert abs(len(media.read_audio(corpus / path)) - 16_000) <= 1024
+        assert len(list(decode.read_frames(corpus / path))) == 25
+        assert abs(len(audio.read_audio(corpus / path)) - 16_000) <= 1024
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(corpus: Path, tmp_path: Path) -> None:
@@ -98,20 +98,20 @@ def test_only_what_is_missing_damaged_or_different_is_made(tmp_path: Path) -> No
 
 def test_a_positive_offset_means_that_the_sound_is_ahead(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
-    clean = replace(synthetic._plan(SMALL, 3)[0], kind="clean", offset=0)
+    clean = replace(_plan(SMALL, 3)[0], kind="clean", offset=0)
     ahead = replace(clean, kind="shifted", offset=5, video_id="ahead")
     for clip in (clean, ahead):
-        synthetic._make_one(clip, tmp_path)
-    one, other = (media.read_audio(tmp_path / "videos" / f"{c.video_id}.mp4").astype(float) for c in (clean, ahead))
-    moved = 5 * media.SAMPLES_PER_FRAME
+        _make_one(clip, tmp_path)
+    one, other = (audio.read_audio(tmp_path / "videos" / f"{c.video_id}.mp4").astype(float) for c in (clean, ahead))
+    moved = 5 * SAMPLES_PER_FRAME
     # What is heard 5 frames into the clean clip is heard at once in the other; and its end is speech, not silence.
     assert np.corrcoef(one[moved:15_000], other[: 15_000 - moved])[0, 1] > 0.9
-    pictures = [list(media.read_frames(tmp_path / "videos" / f"{c.video_id}.mp4")) for c in (clean, ahead)]
+    pictures = [list(decode.read_frames(tmp_path / "videos" / f"{c.video_id}.mp4")) for c in (clean, ahead)]
     np.testing.assert_array_equal(*pictures)
 
 
 def test_a_dubbed_clip_has_the_sound_of_somebody_else(tmp_path: Path) -> None:
-    plan = synthetic._plan(SyntheticSettings(clips=40, identities=3, noisy_share=0.9), 0)
+    plan = _plan(SyntheticSettings(clips=40, identities=3, noisy_share=0.9), 0)
     dubbed = [clip for clip in plan if clip.kind == "dubbed"]
     assert len(dubbed) == 18
     assert all(clip.sound_of != clip.speaker for clip in dubbed)
@@ -123,8 +123,8 @@ def test_a_dubbed_clip_has_the_sound_of_somebody_else(tmp_path: Path) -> None:
 def test_coding_does_not_move_the_sound(tmp_path: Path) -> None:
     click = np.zeros(32_000, np.int16)
     click[20_000:20_008] = 20_000
-    media.write_video(tmp_path / "click.mp4", [np.zeros((64, 64, 3), np.uint8)] * 50, click)
-    heard = media.read_audio(tmp_path / "click.mp4").astype(float)
+    encode.write_video(tmp_path / "click.mp4", [np.zeros((64, 64, 3), np.uint8)] * 50, click)
+    heard = audio.read_audio(tmp_path / "click.mp4").astype(float)
     assert abs(np.abs(heard).argmax() - 20_004) <= 16  # 1 ms
 
 
@@ -134,7 +134,7 @@ def lag_of(paths: list[Path]) -> tuple[float, float]:
     for path in paths:
         aperture = lip_aperture(path)
         assert np.isfinite(aperture).all(), path
-        samples = np.pad(media.read_audio(path), (0, 6400))[: len(aperture) * media.SAMPLES_PER_FRAME]
+        samples = np.pad(audio.read_audio(path), (0, 6400))[: len(aperture) * SAMPLES_PER_FRAME]
         curves.append(lag_curve(aperture, samples))
     curve = np.mean(curves, 0)
     return peak(curve), float(curve.max())

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.media.decode import SAMPLE_RATE
+from syncnet_lib.media.clock import SAMPLE_RATE
 from syncnet_lib.synthetic.voice import Phoneme, Voice, pauses_between, speak
 
 BRITISH = Voice("en", rate=160, pitch=50)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from syncnet_lib.model.networks import SPECS
+from syncnet_lib.model.spec import SPECS
 from syncnet_lib.training.augment import Dice, Strength, vary, vary_lips, vary_sound
 
 ALL = Strength(blur=0.7, noise=0.2, masks=1.0)

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from syncnet_lib.dataset.splits import Sampler, Split
+from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.training import launch
-from syncnet_lib.training import loop as train
+from syncnet_lib.training import launch, loop
 from syncnet_lib.training.distributed import Ranks
-from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.training.sampling import Sampler
+from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PhaseTimer
 from tests import packed
 from tests.conftest import ROOT
@@ -53,7 +53,7 @@ def test_a_batch_that_does_not_fall_into_parts_is_one_line():
         Ranks(0, 3).check(16)
 
 
-class Plain(train.SyncNet):
+class Plain(loop.SyncNet):
     """Without dropout, whose masks differ from process to process."""
 
     def __init__(self, name):
@@ -65,12 +65,12 @@ class Plain(train.SyncNet):
 
 def train_by_both_losses(pairs: Path, folder: Path) -> None:
     """One step, of what two processes may do differently."""
-    train.SyncNet = Plain
+    loop.SyncNet = Plain
     varied = {"blur": 0.5, "noise": 0.1, "masks": 1.0, "precision": "fp32", "lr": 1.0e-4}
     for loss in LOSSES:
         settings = TrainSettings(loss=loss, margin=1.0, epochs=1, batch_size=64, samples_per_clip=8, **varied)
         splits = Split.open(pairs / "train"), Split.open(pairs / "val")
-        assert len(list(train.fit(*splits, settings, 0, CPU, folder / loss, PhaseTimer(CPU)))) == 1
+        assert len(list(loop.fit(*splits, settings, 0, CPU, folder / loss, PhaseTimer(CPU)))) == 1
 
 
 SCRIPT = """
@@ -93,10 +93,10 @@ def test_two_processes_give_what_one_gives_with_the_doubled_batch(pairs, tmp_pat
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    monkeypatch.setattr(train, "SyncNet", Plain)
+    monkeypatch.setattr(loop, "SyncNet", Plain)
     train_by_both_losses(pairs, tmp_path / "one")
     for loss in LOSSES:
-        one, two = (torch.load(tmp_path / part / loss / train.STATE, weights_only=True) for part in ("one", "two"))
+        one, two = (torch.load(tmp_path / part / loss / loop.STATE, weights_only=True) for part in ("one", "two"))
         assert two["past"][0]["loss"] == pytest.approx(one["past"][0]["loss"], rel=1e-5)
         # After one step AdamW's first moment is a tenth of the gradient.
         assert len(one["optimiser"]["state"]) > 20
@@ -124,9 +124,9 @@ def test_a_notebook_trains_in_two_processes_and_goes_on_after_an_interruption(pa
     assert [epoch.number for epoch in done] == [1, 2, 3]
     assert done[-1].validation["auc"] > 0
     assert timer.table().groupby("epoch").size().tolist() == [2, 2, 2]
-    state = torch.load(tmp_path / "state" / train.STATE, weights_only=True)
-    assert state["identity"]["data"] == train._digest(split)
-    assert train.best(tmp_path / "state").spec.name == "small"
+    state = torch.load(tmp_path / "state" / loop.STATE, weights_only=True)
+    assert state["identity"]["data"] == loop._digest(split)
+    assert loop.best(tmp_path / "state").spec.name == "small"
 
 
 def test_what_a_process_refuses_is_said_here(pairs, tmp_path):

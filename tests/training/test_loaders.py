@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from syncnet_lib import files
-from syncnet_lib.dataset.splits import Sampler, Split
+from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.model.networks import SPECS
+from syncnet_lib.model.spec import SPECS
 from syncnet_lib.training import loaders
 from syncnet_lib.training.loaders import Batch, Folder, Mapped, Resident
+from syncnet_lib.training.sampling import Sampler
 from tests import packed
 
 CPU = torch.device("cpu")

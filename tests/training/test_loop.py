@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from syncnet_lib.training import loop as train
-from syncnet_lib.training.loop import TrainSettings
+from syncnet_lib.training import loop
+from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PhaseTimer
 from tests import packed
 
@@ -20,10 +20,10 @@ CPU = torch.device("cpu")
 TINY = TrainSettings(epochs=4, batch_size=32, samples_per_clip=8, validate_every=2, lr=2.0e-3)
 
 
-def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0) -> list[train.Epoch]:
+def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0) -> list[loop.Epoch]:
     splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
     done = []
-    for epoch in train.fit(*splits, settings, seed, CPU, folder, PhaseTimer(CPU)):
+    for epoch in loop.fit(*splits, settings, seed, CPU, folder, PhaseTimer(CPU)):
         done.append(epoch)
         if epoch.number == epochs:
             break
@@ -31,7 +31,7 @@ def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None,
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return torch.load(folder / train.STATE, weights_only=True)["model"]
+    return torch.load(folder / loop.STATE, weights_only=True)["model"]
 
 
 @pytest.mark.parametrize("loss", ["matching", "contrastive"])
@@ -55,7 +55,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
     assert [epoch.loss for epoch in resumed] == [epoch.loss for epoch in whole]
     for name, value in weights(tmp_path / "whole").items():
         assert torch.equal(value, weights(tmp_path / "parts")[name]), name
-    whole_best, resumed_best = ((tmp_path / part / train.BEST).read_bytes() for part in ("whole", "parts"))
+    whole_best, resumed_best = ((tmp_path / part / loop.BEST).read_bytes() for part in ("whole", "parts"))
     assert whole_best == resumed_best
 
 
@@ -73,7 +73,7 @@ def test_kill_minus_nine_in_the_middle_of_a_step(tmp_path):
     whole = run(tmp_path / "whole")
     script = SCRIPT.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path / "killed"))
     process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
-    state = tmp_path / "killed" / train.STATE
+    state = tmp_path / "killed" / loop.STATE
     deadline = time.monotonic() + 120
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -82,18 +82,18 @@ def test_kill_minus_nine_in_the_middle_of_a_step(tmp_path):
     assert state.exists()
     resumed = run(tmp_path / "killed")
     assert [epoch.loss for epoch in resumed] == pytest.approx([epoch.loss for epoch in whole], rel=1e-5)
-    assert train.best(tmp_path / "killed").spec.name == "small"
+    assert loop.best(tmp_path / "killed").spec.name == "small"
 
 
 def test_another_trainings_state_is_not_taken_up(tmp_path):
     run(tmp_path, epochs=2)
     other = run(tmp_path, TINY.model_copy(update={"lr": 1.0e-3}))
     assert [epoch.number for epoch in other] == [1, 2, 3, 4]
-    assert torch.load(tmp_path / train.STATE, weights_only=True)["identity"]["settings"]["lr"] == 1.0e-3
+    assert torch.load(tmp_path / loop.STATE, weights_only=True)["identity"]["settings"]["lr"] == 1.0e-3
 
 
 def test_warm_up_and_cosine():
-    rates = [train.rate(step, 100, 1.0) for step in range(100)]
+    rates = [loop.rate(step, 100, 1.0) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 3)
     assert max(rates) == 1.0
     assert rates[-1] < 0.001
@@ -102,9 +102,9 @@ def test_warm_up_and_cosine():
 
 def test_a_number_that_is_none_stops_with_the_last_good_state(tmp_path):
     run(tmp_path, epochs=2)
-    state = torch.load(tmp_path / train.STATE, weights_only=True)
+    state = torch.load(tmp_path / loop.STATE, weights_only=True)
     state["model"]["lips.0.weight"].fill_(float("nan"))
-    torch.save(state, tmp_path / train.STATE)
+    torch.save(state, tmp_path / loop.STATE)
     with pytest.raises(FloatingPointError, match=r"epoch 3 step 0.*clip.*state\.pt"):
         run(tmp_path)
 
@@ -113,26 +113,26 @@ def test_follow_reports_and_publishes(tmp_path):
     timer = PhaseTimer(CPU)
     seen = {}
     splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
-    epochs = train.fit(*splits, TINY, 0, CPU, tmp_path / "state", timer)
-    history = train.follow(epochs, 4, timer, lambda record, step: seen.update({step: record}))
+    epochs = loop.fit(*splits, TINY, 0, CPU, tmp_path / "state", timer)
+    history = loop.follow(epochs, 4, timer, lambda record, step: seen.update({step: record}))
     assert history.epoch.tolist() == [1, 2, 3, 4]
     assert history.auc.notna().tolist() == [False, True, False, True]
     assert seen[2]["ms_backward"] > 0
     assert "auc" not in seen[1]
-    best = train.best(tmp_path / "state")
-    path = train.publish(best, history, tmp_path / "models", stage="train")
+    best = loop.best(tmp_path / "state")
+    path = loop.publish(best, history, tmp_path / "models", stage="train")
     assert path.is_file()
     assert (tmp_path / "models" / "history.csv").read_text().startswith("epoch,loss,lr")
-    figures = train.summarise(history, splits[0])
+    figures = loop.summarise(history, splits[0])
     assert figures["positives"] == 8 * 35
     assert figures["val_auc"] == pytest.approx(history.auc.max(), abs=1e-6)
-    genuine, shifted = train.validation_distances(best, splits[1])
+    genuine, shifted = loop.validation_distances(best, splits[1])
     assert len(genuine) == 4 * 35
     assert len(shifted) > 20 * len(genuine) / 2
 
 
 def test_tenths_by_steps():
-    rates = [train.rate(step, 100, 1.0, "step") for step in range(100)]
+    rates = [loop.rate(step, 100, 1.0, "step") for step in range(100)]
     assert [rates[step] for step in (10, 49, 50, 74, 75, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
@@ -157,12 +157,12 @@ def test_resident_and_mapped_train_the_same_weights(tmp_path):
 
 
 def test_what_auto_means_is_decided_by_the_machine():
-    settings = train.resolve(TINY, packed.split([40] * 8), CPU)
+    settings = loop.resolve(TINY, packed.split([40] * 8), CPU)
     assert settings.loader == "resident"
     assert settings.processes == 1
-    assert settings.precision == train.native_precision(CPU)
+    assert settings.precision == loop.native_precision(CPU)
     given = TINY.model_copy(update={"loader": "mapped", "precision": "fp32", "processes": 2})
-    assert train.resolve(given, packed.split([40] * 8), CPU) == given
+    assert loop.resolve(given, packed.split([40] * 8), CPU) == given
 
 
 def test_bf16_learns_what_fp32_learns(tmp_path):
@@ -175,18 +175,18 @@ def test_bf16_learns_what_fp32_learns(tmp_path):
 
 
 def test_early_stopping_waits_for_its_patience_and_is_not_undone_by_a_resume(tmp_path):
-    def epoch(number: int, best: bool) -> train.Epoch:
-        return train.Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
+    def epoch(number: int, best: bool) -> loop.Epoch:
+        return loop.Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
 
     past = [epoch(1, True), epoch(2, False), epoch(3, True), epoch(4, False)]
-    assert not train.stopped_early(past, 2)
-    assert train.stopped_early([*past, epoch(5, False)], 2)
-    assert not train.stopped_early([*past, epoch(5, False)], 0)
+    assert not loop.stopped_early(past, 2)
+    assert loop.stopped_early([*past, epoch(5, False)], 2)
+    assert not loop.stopped_early([*past, epoch(5, False)], 0)
     # A rate of nearly nothing: the first validation stays the best.
     settings = TINY.model_copy(update={"lr": 1e-12, "epochs": 9, "validate_every": 1, "early_stopping": 2})
     done = run(tmp_path, settings)
     assert len(done) < 9
-    assert train.stopped_early(done, 2)
+    assert loop.stopped_early(done, 2)
     assert run(tmp_path, settings) == done
 
 

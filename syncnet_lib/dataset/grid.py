@@ -1,0 +1,123 @@
+"""The GRID corpus, downloaded: resumed after a cut connection, checked by its checksum."""
+
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from syncnet_lib.errors import InputError
+from syncnet_lib.files import remove, sha256, write_aside
+from syncnet_lib.media.decode import SUFFIXES
+
+GRID_URL = "https://zenodo.org/records/3625687/files/"
+"""The GRID corpus (Cooke et al. 2006, CC BY 4.0): one archive a talker, sN.zip, of MPEG-1 videos with sound."""
+
+GRID_TALKERS = tuple(n for n in range(1, 35) if n != 21)
+"""Talkers with video; that of talker 21 was never published."""
+
+ATTEMPTS = 5
+"""How often a download is taken up again, each time from where it broke off."""
+
+_BLOCK = 1 << 16
+"""Bytes written at a time: what is lost of an answer that breaks off is less than this."""
+
+_TIMEOUT = 30
+"""Seconds of silence after which a connection counts as lost."""
+
+
+def download(name: str, folder: Path, base_url: str, progress: bool = True) -> Path:
+    """Fetch a file once, and resume where an earlier attempt broke off, in this run or another.
+
+    The SHA-256 of the first complete download is recorded in `folder`/registry.txt; a later download of the same
+    file must have it, too.
+
+    Args:
+        name: file name below `base_url`.
+        folder: where it is kept.
+        base_url: ends with a slash.
+        progress: show a bar.
+
+    Raises:
+        InputError: the server cannot be reached, has no such file, or sent another file than the first time.
+    """
+    import pooch
+    import requests
+
+    folder.mkdir(parents=True, exist_ok=True)
+    registry = folder / "registry.txt"
+    known = dict(line.split() for line in registry.read_text().splitlines()) if registry.exists() else {}
+    source = pooch.create(folder, base_url, registry={name: known.get(name)}, retry_if_failed=ATTEMPTS)
+    pooch.get_logger().setLevel("WARNING")
+    try:
+        path = Path(source.fetch(name, downloader=_Resuming(folder / f"{name}.partial", progress)))
+    except requests.RequestException as error:
+        cause = f"cannot be downloaded ({' '.join(str(error).split())[:200]})"
+        raise InputError(base_url + name, cause, "try again: it goes on where it stopped") from None
+    except ValueError:
+        cause = f"is not the file whose checksum stands in {registry}"
+        raise InputError(base_url + name, cause, "delete its line there if the change is known to be right") from None
+    if name not in known:
+        known[name] = sha256(path)
+        with write_aside(registry) as aside:
+            aside.write_text("".join(f"{each} {known[each]}\n" for each in sorted(known)))
+    return path
+
+
+class _Resuming:
+    """A downloader for pooch that asks only for the bytes which are still missing."""
+
+    def __init__(self, partial: Path, progress: bool) -> None:
+        self.partial, self.progress = partial, progress
+
+    def __call__(self, url: str, output_file: str, _pooch: Any) -> None:
+        import requests
+        from tqdm import tqdm
+
+        have = self.partial.stat().st_size if self.partial.exists() else 0
+        with requests.get(
+            url, headers={"Range": f"bytes={have}-"} if have else {}, stream=True, timeout=_TIMEOUT
+        ) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                # All bytes are here already, or the file on the server has become shorter; the checksum or the
+                # archive's own tells which, and what is wrong must not be resumed again.
+                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+                if total != str(have):
+                    remove(self.partial)
+                    raise requests.ConnectionError(f"{url} has changed; starting over")
+            else:
+                answer.raise_for_status()
+                if answer.status_code != requests.codes.partial_content:
+                    have = 0  # this server does not resume
+                missing = int(answer.headers.get("Content-Length", 0))
+                with (
+                    self.partial.open("ab" if have else "wb") as file,
+                    tqdm(
+                        desc=url.rpartition("/")[2],
+                        total=have + missing or None,
+                        initial=have,
+                        unit="B",
+                        unit_scale=True,
+                        disable=not self.progress,
+                    ) as bar,
+                ):
+                    for block in answer.iter_content(_BLOCK):
+                        file.write(block)
+                        bar.update(len(block))
+        self.partial.replace(output_file)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """The videos of an archive, flat in `folder`; nothing happens where the folder exists."""
+    if folder.exists():
+        return
+    try:
+        with zipfile.ZipFile(archive) as packed, write_aside(folder) as aside:
+            aside.mkdir()
+            for member in packed.infolist():
+                # Only the name counts: an archive must not choose where its files go.
+                name = Path(member.filename).name
+                if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
+                    with packed.open(member) as source, (aside / name).open("wb") as target:
+                        shutil.copyfileobj(source, target)
+    except zipfile.BadZipFile as error:
+        raise InputError(archive, f"damaged archive ({error})", "delete it and its line in registry.txt") from None

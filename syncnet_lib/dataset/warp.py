@@ -1,0 +1,32 @@
+"""Vocal-tract length warping of a clip's MFCC: another speaker says the same thing at the same moments."""
+
+import numpy as np
+import python_speech_features
+import torch
+import torchaudio
+
+from syncnet_lib.media.clock import SAMPLE_RATE
+from syncnet_lib.media.features import HOP, MFCC_SPAN
+
+WHOLE = 20
+"""Steps in an octave-free scale of rates: one step is 1/20, 5 %, and scales the hop by a whole number of samples."""
+
+
+def warped_mfcc(samples: np.ndarray, warp: int) -> np.ndarray:
+    """MFCC of the sound with pitch and formants moved and the timing kept: resampled, and the hop scaled alike.
+
+    Args:
+        samples: (T * 640,) int16, 16 kHz mono.
+        warp: steps of 5 % by which pitch and formants are raised (positive) or lowered (negative).
+
+    Returns:
+        (4 * T, 13) float32.
+    """
+    # A sound played faster by 20 / (20 - warp) has its steps (20 - warp) / 20 as far apart: a whole number of samples.
+    hop = HOP * (WHOLE - warp) // WHOLE
+    padded = np.pad(samples, (0, MFCC_SPAN - HOP)).astype(np.float32)
+    faster = torchaudio.functional.resample(torch.from_numpy(padded), WHOLE, WHOLE - warp)
+    cepstra = python_speech_features.mfcc(
+        np.pad(faster.numpy(), (0, MFCC_SPAN)), SAMPLE_RATE, winstep=hop / SAMPLE_RATE
+    )
+    return cepstra[: len(samples) // HOP].astype(np.float32)

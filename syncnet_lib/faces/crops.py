@@ -1,0 +1,95 @@
+"""Mouth and face crops of a picture."""
+
+import cv2
+import numpy as np
+
+from syncnet_lib.faces import geometry
+from syncnet_lib.media.decode import Picture
+
+MOUTH_SIZE = 120
+"""Side of a stored mouth crop; the paper's figure says 120, its text and the seed say 111, which is cut from it."""
+FACE_SIZE = 224
+"""Side of a stored face crop: the input of the released model."""
+PAD_VALUE = 110
+"""Gray of what lies outside the picture (reference: run_pipeline.py)."""
+
+
+def gray_crop(picture: Picture, to_crop: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) uint8 crop of the luma, full range; see `sample`. Only the crop's own pixels are converted."""
+    black, white = picture.luma_range
+    pad = round(black + PAD_VALUE * (white - black) / 255)
+    return full_range(picture, sample(picture.luma, to_crop, size, pad))
+
+
+def full_range(picture: Picture, luma: np.ndarray) -> np.ndarray:
+    """Luma of a picture as uint8 over 0-255."""
+    black, white = picture.luma_range
+    if (black, white) == (0, 255):
+        return luma
+    scale = 255 / (white - black)
+    # convertScaleAbs takes the absolute value, so nothing may be blacker than black
+    return cv2.convertScaleAbs(cv2.max(luma, black), alpha=scale, beta=-black * scale)
+
+
+def sample(image: np.ndarray, to_crop: np.ndarray, size: int, pad: int) -> np.ndarray:
+    """Cut a square crop out of a picture.
+
+    Args:
+        image: (H, W) or (H, W, C) uint8 or uint16.
+        to_crop: (2, 3) map from picture to crop, without shear.
+        size: of the crop, pixels.
+        pad: value outside the picture.
+
+    Returns:
+        (size, size) or (size, size, C) of the image's dtype.
+    """
+    shrink = int(1 / np.hypot(to_crop[0, 0], to_crop[0, 1]))
+    if shrink >= 2:
+        # Bilinear sampling of a much larger region would skip pixels; average whole blocks of them first.
+        height, width = image.shape[:2]
+        corners = cv2.invertAffineTransform(to_crop) @ np.array([[0, size, 0, size], [0, 0, size, size], [1] * 4])
+        left, top = np.clip(np.floor(corners.min(1)).astype(int) - shrink, 0, (width, height))
+        right, bottom = np.clip(np.ceil(corners.max(1)).astype(int) + shrink, 0, (width, height))
+        right, bottom = right - (right - left) % shrink, bottom - (bottom - top) % shrink
+        if right > left and bottom > top:
+            part = image[top:bottom, left:right]
+            image = cv2.resize(part, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+            # Pixel centres: x = left + shrink * x' + (shrink - 1) / 2
+            half = (shrink - 1) / 2
+            to_crop = np.column_stack(
+                (to_crop[:, :2] * shrink, to_crop[:, :2] @ (left + half, top + half) + to_crop[:, 2])
+            )
+    return cv2.warpAffine(
+        image, to_crop, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(pad,) * 3
+    )
+
+
+def mouth_crop(picture: Picture, place: np.ndarray) -> np.ndarray:
+    """(120, 120) uint8 gray mouth.
+
+    Args:
+        picture: the whole picture.
+        place: centre x, y, side in pixels, roll in radians.
+    """
+    x, y, side, roll = place
+    return gray_crop(picture, geometry.square(x, y, side, roll, MOUTH_SIZE), MOUTH_SIZE)
+
+
+def face_crop(picture: Picture, place: np.ndarray, crop_scale: float) -> np.ndarray:
+    """(224, 224, 3) uint8 RGB face by the reference's geometry (run_pipeline.py, crop_video).
+
+    Args:
+        picture: the whole picture.
+        place: centre x, y and half the longer side of the face's box, pixels.
+        crop_scale: margin; the square reaches (1 + crop_scale) half sides to the left and right, and is moved down by
+            crop_scale half sides.
+    """
+    x, y, half = place
+    to_crop = geometry.square(x, y + half * crop_scale, 2 * half * (1 + crop_scale), 0.0, FACE_SIZE)
+    return sample(picture.rgb, to_crop, FACE_SIZE, PAD_VALUE)
+
+
+def sharpness(crop: np.ndarray) -> float:
+    """Variance of the Laplacian of a (h, w) uint8 crop: small where there are no edges."""
+    _, spread = cv2.meanStdDev(cv2.Laplacian(crop, cv2.CV_16S))
+    return float(spread[0, 0]) ** 2

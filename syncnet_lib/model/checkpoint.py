@@ -1,0 +1,115 @@
+"""Checkpoints: safetensors files that say what they are; the released model is read, and nothing in it executed."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from syncnet_lib import files
+from syncnet_lib.errors import InputError
+from syncnet_lib.model.networks import SyncNet
+
+RELEASED = {
+    "netcnnlip": "lips.layers",
+    "netfclip": "lips.head",
+    "netcnnaud": "sound.network.layers",
+    "netfcaud": "sound.network.head",
+}
+"""Parts of the released file, and where they are in `SyncNet("v2")`."""
+
+
+def save(model: SyncNet, path: Path, **about: Any) -> None:
+    """Write a safetensors checkpoint whose header says what the model is.
+
+    Args:
+        model: the model.
+        path: the file.
+        about: anything that JSON can say about how it was trained.
+    """
+    # One entry: safetensors writes several in an order that changes from run to run, and so does the file's hash.
+    header = {"syncnet": json.dumps({"spec": asdict(model.spec), "about": about}, sort_keys=True)}
+    with files.write_aside(path) as aside:
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, aside, header)
+
+
+def load(path: Path, device: str = "cpu") -> SyncNet:
+    """Read a checkpoint of `save`, or the released `syncnet_v2.model`, ready for inference.
+
+    Nothing in the file is executed: of a pickled file only tensors are taken.
+
+    Raises:
+        InputError: missing, of another kind, truncated, or holding anything but tensors.
+    """
+    if not path.is_file():
+        raise InputError(path, "no such checkpoint", "run `dvc repro train` or give another path")
+    with path.open("rb") as file:
+        head = file.read(9)
+    # A safetensors file begins with its header's length in 8 bytes, which may be any, and the header's brace.
+    if head.startswith(PICKLED) and not head.endswith(b"{"):
+        model = SyncNet("v2")
+        _take_released(model, path)
+        return model.to(device).eval()
+    try:
+        with safe_open(path, "pt", device) as tensors:
+            header = json.loads((tensors.metadata() or {})["syncnet"])
+            model = SyncNet(header["spec"]["name"])
+            model.load_state_dict({name: tensors.get_tensor(name) for name in tensors.keys()})  # noqa: SIM118
+    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(path, f"not a SyncNet checkpoint ({error})", "give a file that training wrote") from None
+    return model.to(device).eval()
+
+
+PICKLED = (b"PK\x03\x04", b"\x80")
+"""How files of torch.save begin: a zip archive, or, before torch 1.6, a bare pickle."""
+
+
+def _take_released(model: SyncNet, path: Path) -> None:
+    """Put the weights of a released file (a pickled state dict) into a v2 model.
+
+    Raises:
+        InputError: anything but the tensors of that model.
+    """
+    cure = "give syncnet_v2.model as released, or a file that training wrote"
+    try:
+        state = torch.load(path, "cpu", weights_only=True)
+    except Exception:  # a damaged file ends in any of the errors of pickle, zip and torch, whose texts take a page
+        cause = "truncated, or holds other things than tensors, which are not read because they could run code"
+        raise InputError(path, cause, cure) from None
+    own = model.state_dict()
+    taken = {}
+    for name, value in state.items() if isinstance(state, dict) else ():
+        part, _, rest = str(name).partition(".")
+        target = f"{RELEASED.get(part)}.{rest}"
+        if target not in own or not isinstance(value, Tensor):
+            raise InputError(path, f"not the released model: it holds {name}", cure)
+        if name == "netcnnlip.0.weight" and value.dim() == 5:
+            value = value.flip(1)  # crops are stored as RGB, the released model was trained on BGR
+        if value.dim() == 5:
+            value = value.transpose(1, 2).flatten(1, 2)  # time and colour become planes
+        if value.shape != own[target].shape:
+            raise InputError(path, f"not the released model: {name} has another shape", cure)
+        taken[target] = value
+    # What the released file need not have: our own buffers, and counters that inference does not read.
+    optional = ("mfcc_mean", "mfcc_std", "log_scale", "num_batches_tracked")
+    missing = [name for name in own if name not in taken and not name.endswith(optional)]
+    if missing:
+        raise InputError(path, f"not the released model: {len(missing)} of its tensors are missing", cure)
+    model.load_state_dict(taken, strict=False)
+
+
+def convert(path: Path, out: Path) -> None:
+    """Write a checkpoint, the released one for instance, as safetensors with what the model is in its header.
+
+    Args:
+        path: any file that `load` reads.
+        out: the safetensors file.
+
+    Raises:
+        InputError: as for `load`.
+    """
+    save(load(path), out, converted_from=path.name, sha256=files.sha256(path))
