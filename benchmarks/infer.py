@@ -32,7 +32,7 @@ from syncnet_lib.media.audio import read_audio
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.model import checkpoint, fold, scoring
-from syncnet_lib.model.embed import BATCH, SOUND_BATCH, Embedder
+from syncnet_lib.model.embed import AUDIO_BATCH, BATCH, Embedder
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.synthetic import corpus
 
@@ -167,7 +167,7 @@ def released(frames: int = 105) -> dict[str, Any]:
 
     def embed(name: str, embedder: Embedder) -> None:
         embedder.reset()
-        found[name] = embedder.lips(faces)[: frames - WINDOW_FRAMES], embedder.sound(mfcc)[: frames - WINDOW_FRAMES]
+        found[name] = embedder.video(faces)[: frames - WINDOW_FRAMES], embedder.audio(mfcc)[: frames - WINDOW_FRAMES]
 
     def reference() -> None:
         found["reference"] = reference_embeddings(net, faces, mfcc)
@@ -205,13 +205,13 @@ def layers() -> dict[str, dict[str, float]]:
         if operations:
             rows[name]["gflop_per_s"] = round(operations / seconds / 1e9, 1)
 
-    note("lips: windows", BATCH["v2"], 0, lambda: fold.windows(frames, model.spec))
-    lips, sound = fold.Bytes(model.lips), fold.Bytes(model.sound.get_submodule("network"))
+    note("video: windows", BATCH["v2"], 0, lambda: fold.windows(frames, model.spec))
+    video, audio = fold.Bytes(model.video), fold.Bytes(model.audio.get_submodule("network"))
     inputs = {
-        "lips": fold.windows(frames, model.spec),
-        "sound": torch.randn(SOUND_BATCH, 1, MFCC_SIZE, WINDOW_MFCC) * 10,
+        "video": fold.windows(frames, model.spec),
+        "audio": torch.randn(AUDIO_BATCH, 1, MFCC_SIZE, WINDOW_MFCC) * 10,
     }
-    for side, stream in (("lips", lips), ("sound", sound)):
+    for side, stream in (("video", video), ("audio", audio)):
         values = inputs[side]
         count = len(values)
         stream.measure(values[:1])
@@ -232,7 +232,7 @@ def layers() -> dict[str, dict[str, float]]:
 
 
 def make_video(path: Path, seconds: int = 36) -> None:
-    """A talking head, 640x360 at 25 fps with sound, whose length is that of the seed's example."""
+    """A talking head, 640x360 at 25 fps with sound, whose length is that of [Agrawal]'s example."""
     with tempfile.TemporaryDirectory() as folder:
         settings = corpus.SyntheticSettings(clips=1, identities=2, seconds=float(seconds), noisy_share=0.0)
         videos, _ = corpus.make(Path(folder), settings, seed=0, workers=0, progress=False)

@@ -1,7 +1,7 @@
 """How fast the loaders are, alone and in a training, and whether their memory stays flat.
 
     python -m benchmarks.loader                                        # writes reports/bench/loader.json
-    python -m benchmarks.loader --clips 3261 --samples-per-clip 5      # the seed's 15 steps an epoch
+    python -m benchmarks.loader --clips 3261 --samples-per-clip 5      # [Agrawal]'s 15 steps an epoch
 
 The data are made on the spot. `samples_per_s` is each loader alone, batches of 120x120x5, out of which a step cuts its
 111x111x5 on the device; `first_step_ratio` is of a training of the small model by the same loader: the first step of an

@@ -1,7 +1,7 @@
 """How fast training and inference are, where a step's time goes, and what the timing itself costs.
 
     python -m benchmarks.train                 # 2 minutes on 2 cores; writes reports/bench/train.json
-    python -m benchmarks.train --seed-run      # on a GPU: the seed's whole run; writes reports/bench/seed_run.json
+    python -m benchmarks.train --seed-run      # on a GPU: [Agrawal]'s whole run; writes reports/bench/seed_run.json
 
 The data are made on the spot. Windows a second of the small model are also given as ratios to the released model's
 layers (`v2`) in the same run, since a machine's speed is not the code's.
@@ -36,8 +36,8 @@ from syncnet_lib.training.timing import PHASES, PhaseTimer
 PASSES = 3
 """A training step is a forward pass, and a backward pass of twice its operations."""
 PRECISIONS = ("fp32", "bf16")
-SEED = {"train": 3261, "val": 407, "batch_size": 1024, "epochs": 300, "samples_per_clip": 5, "validate_every": 5}
-"""The seed's run: 15 steps an epoch, 4,500 steps."""
+AGRAWAL = {"train": 3261, "val": 407, "batch_size": 1024, "epochs": 300, "samples_per_clip": 5, "validate_every": 5}
+"""[Agrawal]'s run: 15 steps an epoch, 4,500 steps."""
 SEED_SECONDS = 3 * 3600 + 15 * 60
 VALIDATION_FRAMES = 30
 """Of a clip: 25 windows, enough for accuracies over up to 15 frames."""
@@ -68,8 +68,8 @@ def inference(name: ModelName, precision: str, windows: int, rounds: int) -> flo
     for _ in range(rounds + 1):
         embedder.reset()
         begin = time.perf_counter()
-        embedder.lips(frames)
-        embedder.sound(mfcc)
+        embedder.video(frames)
+        embedder.audio(mfcc)
         seconds.append(time.perf_counter() - begin)
     return windows / float(np.median(seconds[1:]))
 
@@ -169,12 +169,12 @@ def profile(model: SyncNet, batch: int, device: torch.device) -> list[dict]:
 
 
 def seed_run(name: ModelName, frames: int, compiled: bool, scratch: Path) -> dict:
-    """The seed's whole run on this machine's GPU, and the arithmetic floor beside it."""
+    """[Agrawal]'s whole run on this machine's GPU, and the arithmetic floor beside it."""
     device, spec = torch.device("cuda"), SPECS[name]
-    # The seed validates on 5 samples a clip; here it is every window of each clip, and the clips are shorter for it.
+    # [Agrawal] validates on 5 samples a clip; here it is every window of each clip, and the clips are shorter for it.
     lengths = {"train": frames, "val": VALIDATION_FRAMES}
     splits = [
-        studies.make_split(scratch / f"{spec.crop}_{part}", SEED[part], length, spec, seed)
+        studies.make_split(scratch / f"{spec.crop}_{part}", AGRAWAL[part], length, spec, seed)
         for seed, (part, length) in enumerate(lengths.items())
     ]
     torch.backends.cudnn.benchmark = True  # every step has the same shapes
@@ -183,7 +183,7 @@ def seed_run(name: ModelName, frames: int, compiled: bool, scratch: Path) -> dic
         loss="contrastive",
         precision="bf16",
         compile=compiled,
-        **{key: SEED[key] for key in ("batch_size", "epochs", "samples_per_clip", "validate_every")},
+        **{key: AGRAWAL[key] for key in ("batch_size", "epochs", "samples_per_clip", "validate_every")},
     )
     settings = loop.resolve(settings, splits[0], device)
     timer = PhaseTimer(device)
@@ -225,10 +225,10 @@ def seed_run(name: ModelName, frames: int, compiled: bool, scratch: Path) -> dic
 def main() -> int:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed-run", action="store_true", help="the seed's run of 4,500 steps, on a GPU")
-    parser.add_argument("--models", nargs="+", default=["paper", "v2"], choices=list(SPECS), help="of the seed's run")
-    parser.add_argument("--frames", type=int, default=75, help="frames of a clip of the seed's run")
-    parser.add_argument("--compile", action="store_true", help="the seed's run with torch.compile and CUDA graphs")
+    parser.add_argument("--seed-run", action="store_true", help="[Agrawal]'s run of 4,500 steps, on a GPU")
+    parser.add_argument("--models", nargs="+", default=["paper", "v2"], choices=list(SPECS), help="of [Agrawal]'s run")
+    parser.add_argument("--frames", type=int, default=75, help="frames of a clip of [Agrawal]'s run")
+    parser.add_argument("--compile", action="store_true", help="[Agrawal]'s run with torch.compile and CUDA graphs")
     options = parser.parse_args()
     bench = ROOT / "reports" / "bench"
     if options.seed_run and not torch.cuda.is_available():

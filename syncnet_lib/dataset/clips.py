@@ -41,7 +41,7 @@ class Clip:
         samples: (T * 640,) int16, 16 kHz mono.
         mfcc: (4 T, 13) float32, `features.frame_mfcc` of the samples.
         speech: (T,) bool: which frames carry speech.
-        lips: (T,) float32 lip aperture over face height; nan where mouth crops were imported.
+        lip_aperture: (T,) float32 lip aperture over face height; nan where mouth crops were imported.
         meta: provenance: source file and its hash, time span, shot, track, settings.
     """
 
@@ -49,7 +49,7 @@ class Clip:
     samples: np.ndarray
     mfcc: np.ndarray
     speech: np.ndarray
-    lips: np.ndarray
+    lip_aperture: np.ndarray
     meta: dict[str, Any]
 
 
@@ -61,12 +61,12 @@ def load(folder: Path) -> Clip:
     """
     try:
         mouth = np.load(folder / "mouth.npy", mmap_mode="r", allow_pickle=False)
-        mfcc, speech, lips = (
-            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("mfcc", "speech", "lips")
+        mfcc, speech, lip_aperture = (
+            np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("mfcc", "speech", "lip_aperture")
         )
         with wave.open(str(folder / "audio.wav")) as file:
             samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
         meta = json.loads((folder / "clip.json").read_text())
     except (OSError, ValueError, EOFError, wave.Error) as error:
         raise InputError(folder, f"is not a clip: {error}", "run the extraction") from error
-    return Clip(mouth, samples, mfcc, speech, lips, meta)
+    return Clip(mouth, samples, mfcc, speech, lip_aperture, meta)

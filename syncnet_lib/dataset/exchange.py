@@ -1,4 +1,4 @@
-"""The seed's folder layout of a data set, written and read: `{train,val,test}/<clip>/` of ready-made clips.
+"""The exchange layout [Agrawal] of a data set, written and read: `{train,val,test}/<clip>/` of ready-made clips.
 
 A clip is `audio.wav` (16 kHz mono), `audio.npy` ((bins, 1, 13, 20) float32 MFCC, a bin a window of 5 frames, stride one
 frame) and `frames/frame0.jpg`, `frame1.jpg` ... (25 a second).
@@ -36,7 +36,7 @@ SAME = 0.01
 
 
 def export(clips_dir: Path, index: "pd.DataFrame", out_dir: Path, progress: bool = True) -> None:
-    """Write clips in the seed's layout.
+    """Write clips in the exchange layout.
 
     Args:
         clips_dir: the folder of clips; their mouth crops are taken, or the face crops where there are only these.
@@ -61,7 +61,7 @@ def export(clips_dir: Path, index: "pd.DataFrame", out_dir: Path, progress: bool
 
 
 def write_clip(folder: Path, images: np.ndarray, mfcc: np.ndarray) -> None:
-    """Write a clip's pictures and MFCC in the seed's layout.
+    """Write a clip's pictures and MFCC in the exchange layout.
 
     Args:
         folder: of the clip, a new one.
@@ -77,7 +77,7 @@ def write_clip(folder: Path, images: np.ndarray, mfcc: np.ndarray) -> None:
 
 
 def bins(mfcc: np.ndarray) -> np.ndarray:
-    """The sound of every window, as the seed stores it.
+    """The sound of every window, as [Agrawal] stores it.
 
     Args:
         mfcc: (4 T, 13) float32 of `features.frame_mfcc`.
@@ -91,7 +91,7 @@ def bins(mfcc: np.ndarray) -> np.ndarray:
 
 
 def find(tree: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The clips of a folder in the seed's layout.
+    """The clips of a folder in the exchange layout.
 
     Returns:
         `path` (relative to `tree`) and `split` of each clip, and `file` and `reason` of what is none; sorted.

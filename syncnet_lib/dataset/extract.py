@@ -37,7 +37,7 @@ from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.decode import Picture
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, level, portions, speech, stored
 
-VERSION = 3
+VERSION = 4
 """Raised when extraction gives other clips for the same settings: cached results are then made anew."""
 PHASES = ("sound", "decode", "shots", "faces and crops", "writing")
 """What the work on a video consists of."""
@@ -75,8 +75,8 @@ def extract(
     """Make the clips of many videos.
 
     Args:
-        videos: a row a video, or a clip in the seed's layout (see `layout`): video_id and path; and, absent or "" where
-            not known, speaker, sha256, split and sound (the file with its sound where that is not the video).
+        videos: a row a video, or a clip in the exchange layout (see `exchange`): video_id and path; and, absent or ""
+            where not known, speaker, sha256, split and sound (the file with its sound where that is not the video).
         root: what relative paths start from.
         out_dir: gets one folder a clip, clips.parquet, tracks.parquet and skipped.csv; clips of an earlier run are
             removed.
@@ -207,7 +207,7 @@ def _sound_beside(path: Path, root: Path, sound: str) -> tuple[Path | None, Call
 
 
 def _is_ready_made(path: Path) -> bool:
-    """Whether a path is a clip in the seed's layout, and not a video."""
+    """Whether a path is a clip in the exchange layout, and not a video."""
     return (path / exchange.FRAMES).is_dir()
 
 
@@ -324,7 +324,7 @@ def _extract_one(
             if number not in writers:
                 writers[number] = _Writer(folder / f"{number:02d}")
             room = heard - item.track.first - writers[number].frames
-            writers[number].add(item.mouth, item.face, item.lips, room)
+            writers[number].add(item.mouth, item.face, item.lip_aperture, room)
         else:
             written = writers.pop(item.number, None)
             span = f"face track of frames {item.first} to {item.last}"
@@ -359,17 +359,17 @@ def _extract_one(
 
 
 def _duration(path: Path) -> float:
-    """Seconds of a video or of a clip in the seed's layout."""
+    """Seconds of a video or of a clip in the exchange layout."""
     return len(exchange.frame_files(path)) / FPS if _is_ready_made(path) else decode.probe(path).duration
 
 
 def _holds_mouths(path: Path) -> bool:
-    """Whether the pictures of a clip in the seed's layout are mouth crops: no larger than ours, so without a face."""
+    """Whether the pictures of a clip in the exchange layout are mouth crops: no larger than ours, so without a face."""
     return max(next(exchange.frames(path)).shape[:2]) <= MOUTH_SIZE
 
 
 def _shown(path: Path) -> Iterator[Picture]:
-    """The pictures of a video, or of a clip in the seed's layout as if they came from one."""
+    """The pictures of a video, or of a clip in the exchange layout as if they came from one."""
     if not _is_ready_made(path):
         yield from decode.pictures(path)
         return
@@ -441,19 +441,19 @@ class _Writer:
         folder.mkdir()
         self._folder = folder
         self.frames = 0
-        self._lips: list[np.ndarray] = []
+        self._lip_aperture: list[np.ndarray] = []
         self._shapes: dict[str, tuple[int, ...]] = {}
 
-    def add(self, mouth: np.ndarray, face: np.ndarray, lips: np.ndarray, room: int) -> None:
+    def add(self, mouth: np.ndarray, face: np.ndarray, lip_aperture: np.ndarray, room: int) -> None:
         """Append the crops of some frames, as many as there is sound for.
 
         Args:
-            mouth, face, lips: as in `track.Crops`.
+            mouth, face, lip_aperture: as in `track.Crops`.
             room: frames.
         """
-        count = max(0, min(room, len(lips)))
+        count = max(0, min(room, len(lip_aperture)))
         self.frames += count
-        self._lips.append(lips[:count])
+        self._lip_aperture.append(lip_aperture[:count])
         for name, images in (("mouth", mouth), ("face", face)):
             if len(images):
                 with (self._folder / f"{name}.npy").open("ab") as file:
@@ -472,7 +472,7 @@ class _Writer:
         for name, shape in self._shapes.items():
             with (self._folder / f"{name}.npy").open("r+b") as file:
                 _header(file, self.frames, shape)
-        np.save(self._folder / "lips.npy", np.concatenate(self._lips))
+        np.save(self._folder / "lip_aperture.npy", np.concatenate(self._lip_aperture))
         steps = self.frames * MFCC_PER_FRAME
         features = np.lib.format.open_memmap(self._folder / "mfcc.npy", "w+", np.float32, (steps, MFCC_SIZE))
         levels = []

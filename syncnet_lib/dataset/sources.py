@@ -162,7 +162,7 @@ def scan(
 def scan_layout(
     tree: Path, workers: int = 0, scheduler: str = "", progress: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The clips of a data set in the seed's layout, as `scan` gives videos; each keeps the split that it lies in.
+    """The clips of a data set in the exchange layout, as `scan` gives videos; each keeps the split that it lies in.
 
     Raises:
         InputError: it has not the three folders of the layout.

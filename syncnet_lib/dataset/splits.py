@@ -52,7 +52,7 @@ def split_groups(manifest: pd.DataFrame, train_share: float, val_share: float, s
         seed: of the shuffle; the result does not depend on the order of the rows.
 
     Returns:
-        "train", "val" or "test" by clip_id. 4,077 clips of as many sources give 3,261 / 407 / 409 (seed).
+        "train", "val" or "test" by clip_id. 4,077 clips of as many sources give 3,261 / 407 / 409 [Agrawal].
 
     Raises:
         InputError: fewer than three groups, so that a split would be empty.

@@ -20,23 +20,23 @@ def aperture_verdicts(folder: Path, truths: Mapping[str, int], vshift: int) -> p
         vshift: frames searched to each side.
 
     Returns:
-        A row a clip whose lips are known: `clip_id`, `truth`, `offset`, `right`.
+        A row a clip whose lip aperture is known: `clip_id`, `truth`, `offset`, `right`.
     """
     rows = []
     for clip_id, truth in truths.items():
         clip = clips.load(folder / clip_id)
-        if np.isnan(clip.lips).any():
+        if np.isnan(clip.lip_aperture).any():
             continue  # imported mouth crops: no face mesh has measured them
-        found = _best_lag(clip.lips, features.loudness(clip.samples), vshift)
+        found = _best_lag(clip.lip_aperture, features.loudness(clip.samples), vshift)
         rows.append((clip_id, truth, found, abs(found - truth) <= scoring.TOLERANCE))
     return pd.DataFrame(rows, columns=["clip_id", "truth", "offset", "right"])
 
 
-def _best_lag(lips: np.ndarray, level: np.ndarray, vshift: int) -> int:
+def _best_lag(aperture: np.ndarray, level: np.ndarray, vshift: int) -> int:
     """The offset at which the correlation of two tracks is highest over the frames they then share."""
     scores = {}
     for lag in range(-vshift, vshift + 1):  # lag > 0: the sound runs ahead by that many frames
-        seen = lips[max(0, lag) : len(lips) + min(0, lag)]
+        seen = aperture[max(0, lag) : len(aperture) + min(0, lag)]
         heard = level[max(0, -lag) : len(level) - max(0, lag)]
         if len(seen) > 2 and seen.std() > 0 and heard.std() > 0:
             scores[lag] = float(np.corrcoef(seen, heard)[0, 1])

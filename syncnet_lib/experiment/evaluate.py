@@ -32,13 +32,13 @@ class Embedded:
 
     Attributes:
         clip_id: its name.
-        lips, sound: (N, D) float32 embeddings, a row a window.
+        video, audio: (N, D) float32 embeddings, a row a window.
         truth: the true offset in frames.
     """
 
     clip_id: str
-    lips: np.ndarray
-    sound: np.ndarray
+    video: np.ndarray
+    audio: np.ndarray
     truth: int = 0
 
 
@@ -76,7 +76,7 @@ def verdicts(embedded: Iterable[Embedded], distances: Iterable[np.ndarray]) -> p
         rows.append(
             {
                 "clip_id": clip.clip_id,
-                "windows": len(clip.lips),
+                "windows": len(clip.video),
                 "truth": clip.truth,
                 "offset": found,
                 "right": abs(found - clip.truth) <= scoring.TOLERANCE,
@@ -102,8 +102,8 @@ def measure(embedded: Sequence[Embedded], vshift: int) -> tuple[dict[str, Any], 
     others = [*embedded[1:], embedded[0]]
     swapped = []
     for clip, other in zip(embedded, others, strict=True):
-        length = min(len(clip.lips), len(other.sound))
-        swapped.append(Embedded(clip.clip_id, clip.lips[:length], other.sound[:length], other.truth))
+        length = min(len(clip.video), len(other.audio))
+        swapped.append(Embedded(clip.clip_id, clip.video[:length], other.audio[:length], other.truth))
     if len(embedded) > 1:
         false = verdicts(swapped, _distances(swapped, vshift))
         figures["swapped"] = {
@@ -114,7 +114,7 @@ def measure(embedded: Sequence[Embedded], vshift: int) -> tuple[dict[str, Any], 
 
 
 def _distances(embedded: Iterable[Embedded], vshift: int) -> list[np.ndarray]:
-    return [scoring.shift_distances(clip.lips, clip.sound, vshift) for clip in embedded]
+    return [scoring.shift_distances(clip.video, clip.audio, vshift) for clip in embedded]
 
 
 @dataclass

@@ -7,7 +7,7 @@ from syncnet_lib.faces import geometry
 from syncnet_lib.media.decode import Picture
 
 MOUTH_SIZE = 120
-"""Side of a stored mouth crop; the paper's figure says 120, its text and the seed say 111, which is cut from it."""
+"""Side of a stored mouth crop; the paper's figure says 120, its text and [Agrawal] say 111, which is cut from it."""
 FACE_SIZE = 224
 """Side of a stored face crop: the input of the released model."""
 PAD_VALUE = 110

@@ -113,7 +113,7 @@ class Face:
         return Box(float(left), float(top), float(right), float(bottom))
 
     @property
-    def lips(self) -> float:
+    def lip_aperture(self) -> float:
         """Aperture of the lips over the height of the face (forehead to chin)."""
         height = np.linalg.norm(self.point(FOREHEAD) - self.point(CHIN))
         return float(np.linalg.norm(self.point(UPPER_LIP) - self.point(LOWER_LIP)) / height)

@@ -138,14 +138,14 @@ class Crops:
         track: whose they are.
         mouth: (n, 120, 120) uint8 gray.
         face: (n, 224, 224, 3) uint8 RGB, or (0, ...) when not asked for.
-        lips: (n,) float32 aperture over face height.
+        lip_aperture: (n,) float32 lip aperture over face height.
         boxes: (n, 3) float32 centre x, y and half the longer side of the face, pixels of the picture.
     """
 
     track: Track
     mouth: np.ndarray
     face: np.ndarray
-    lips: np.ndarray
+    lip_aperture: np.ndarray
     boxes: np.ndarray
 
 
@@ -327,7 +327,7 @@ def _row(face: Face) -> np.ndarray:
     """(8,) mouth x, y, side, roll; box x, y, half side; lip aperture."""
     box = face.box
     half = max(box.right - box.left, box.bottom - box.top) / 2
-    return np.array([*face.mouth, *box.centre, half, face.lips])
+    return np.array([*face.mouth, *box.centre, half, face.lip_aperture])
 
 
 def _median(values: np.ndarray, width: int) -> np.ndarray:

@@ -174,7 +174,7 @@ def analyse(
                     eyes.reset()
                     opened[item.number] = _Open(eyes, (folder / f"{item.number}.lips").open("w+b"))
                 track = opened[item.number]
-                embedded = track.embedder.lips(item.crops)
+                embedded = track.embedder.video(item.crops)
                 track.spool.write(embedded.tobytes())
                 track.windows += len(embedded)
                 track.boxes.append(item.boxes)
@@ -287,6 +287,6 @@ def _distances(
         inside = max(begin, low), min(begin + len(around), high)
         if inside[0] < inside[1]:
             steps = sound.mfcc[inside[0] * MFCC_PER_FRAME : (inside[1] - 1) * MFCC_PER_FRAME + WINDOW_MFCC]
-            around[inside[0] - begin : inside[1] - begin] = ears.sound(steps - shift)
+            around[inside[0] - begin : inside[1] - begin] = ears.audio(steps - shift)
         found[start:stop] = scoring.padded_distances(np.asarray(lips[start:stop]), around)
     return found

@@ -9,9 +9,9 @@ from typing import TypeVar
 from syncnet_lib.errors import InputError
 
 FPS = 25
-"""Pictures per second of the grid (seed: 5 frames at 25 fps against 0.2 s of sound)."""
+"""Pictures per second of the grid [Agrawal: 5 frames at 25 fps against 0.2 s of sound]."""
 SAMPLE_RATE = 16_000
-"""Samples per second of the sound (seed: 16 kHz mono)."""
+"""Samples per second of the sound [Agrawal: 16 kHz mono]."""
 FRAME_MS = 1000 // FPS
 """Milliseconds of a picture of the grid."""
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS

@@ -9,17 +9,17 @@ import python_speech_features
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 MFCC_RATE = 100
-"""MFCC steps a second: a hop of 10 ms (seed: "100Hz sampling rate")."""
+"""MFCC steps a second: a hop of 10 ms [Agrawal: "100Hz sampling rate"]."""
 MFCC_SIZE = 13
-"""Cepstral coefficients a step (seed: "13 mel frequency bands")."""
+"""Cepstral coefficients a step [Agrawal: "13 mel frequency bands"]."""
 MFCC_PER_FRAME = MFCC_RATE // FPS
 WINDOW_FRAMES = 5
-"""Video frames in a window: 0.2 s (seed)."""
+"""Video frames in a window: 0.2 s [Agrawal]."""
 WINDOW_MFCC = WINDOW_FRAMES * MFCC_PER_FRAME
 HOP = SAMPLE_RATE // MFCC_RATE
 """Samples between two MFCC steps."""
 MFCC_SPAN = SAMPLE_RATE // 40
-"""Samples under one MFCC step: 25 ms (seed)."""
+"""Samples under one MFCC step: 25 ms [Agrawal]."""
 PORTION = 60 * FPS
 """Frames whose sound is in memory at a time where a clip may be hours long."""
 SPEECH_RANGE, SPEECH_FLOOR = 30.0, -55.0
@@ -33,7 +33,7 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
         samples: (N,) int16, 16 kHz mono.
 
     Returns:
-        (1 + ceil((N - 400) / 160), 13) float32; 575,616 samples give 3,597 steps (seed).
+        (1 + ceil((N - 400) / 160), 13) float32; 575,616 samples give 3,597 steps [Agrawal].
     """
     return python_speech_features.mfcc(samples, SAMPLE_RATE).astype(np.float32)
 
@@ -93,7 +93,7 @@ def portions(read: Callable[[int, int], np.ndarray], frames: int) -> Iterator[tu
 
 
 def window_count(frames: int, samples: int) -> int:
-    """Number of windows of stride 1 in a clip (seed: `min_length = min(frames, samples // 640)`, less 5)."""
+    """Number of windows of stride 1 in a clip [Agrawal: `min_length = min(frames, samples // 640)`, less 5]."""
     return max(0, min(frames, samples // SAMPLES_PER_FRAME) - WINDOW_FRAMES)
 
 

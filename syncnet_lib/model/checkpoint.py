@@ -15,10 +15,10 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
 
 RELEASED = {
-    "netcnnlip": "lips.layers",
-    "netfclip": "lips.head",
-    "netcnnaud": "sound.network.layers",
-    "netfcaud": "sound.network.head",
+    "netcnnlip": "video.layers",
+    "netfclip": "video.head",
+    "netcnnaud": "audio.network.layers",
+    "netfcaud": "audio.network.head",
 }
 """Parts of the released file, and where they are in `SyncNet("v2")`."""
 

@@ -17,7 +17,7 @@ from syncnet_lib.model.prepare import centre, prepare_frames, prepare_mfcc
 
 BATCH = {"small": 256, "paper": 64, "v2": 8}
 """Windows of lips at a time: what a layer gives stays in a CPU's caches."""
-SOUND_BATCH = 128
+AUDIO_BATCH = 128
 """Windows of sound at a time."""
 SAMPLE = 16
 """Windows of a stretch of sound, evenly spread, that tell 8-bit layers their ranges."""
@@ -48,24 +48,24 @@ class Embedder:
         self.spec, self.device = model.spec, torch.device(device)
         self._model = model.to(self.device)
         self.precision = fold.native(model, self.device) if precision == "auto" else precision
-        self._lips: nn.Module | fold.Bytes = model.lips
-        self._sound: nn.Module | fold.Bytes = model.sound
+        self._video: nn.Module | fold.Bytes = model.video
+        self._audio: nn.Module | fold.Bytes = model.audio
         if self.precision == "int8":
             if self.spec.name != "v2" or self.device.type != "cpu":
                 raise InputError("precision int8", "is only for v2 on a CPU", "use auto")
-            self._lips, self._sound = fold.Bytes(model.lips), fold.Bytes(model.sound.get_submodule("network"))
+            self._video, self._audio = fold.Bytes(model.video), fold.Bytes(model.audio.get_submodule("network"))
         elif self.precision == "bf16":
-            self._lips, self._sound = (fold.fold(stream).bfloat16() for stream in (model.lips, model.sound))
+            self._video, self._audio = (fold.fold(stream).bfloat16() for stream in (model.video, model.audio))
         self.reset()
 
     def reset(self) -> None:
         """Begin another track."""
         self._before: Tensor | None = None
-        if isinstance(self._lips, fold.Bytes):
-            self._lips.reset()
+        if isinstance(self._video, fold.Bytes):
+            self._video.reset()
 
     @torch.inference_mode()
-    def lips(self, crops: np.ndarray) -> np.ndarray:
+    def video(self, crops: np.ndarray) -> np.ndarray:
         """Embed the windows that the next crops of the track complete.
 
         Args:
@@ -85,18 +85,18 @@ class Embedder:
         found = [torch.empty(0, self.spec.embedding)]
         for at in range(0, len(frames) + 1 - WINDOW_FRAMES, BATCH[self.spec.name]):
             part = frames[at : at + BATCH[self.spec.name] + WINDOW_FRAMES - 1].to(self.device)
-            if isinstance(self._lips, fold.Bytes):
+            if isinstance(self._video, fold.Bytes):
                 planes = fold.windows(part, self.spec)
-                if not self._lips.measured:
-                    self._lips.measure(planes[:1])
+                if not self._video.measured:
+                    self._video.measure(planes[:1])
             else:
                 planes = fold.standardise(part, self.spec) if self.spec.standardise else fold.windows(part, self.spec)
                 planes = self._cast(planes).contiguous(memory_format=torch.channels_last)
-            found.append(self._finish(self._lips(planes)))
+            found.append(self._finish(self._video(planes)))
         return torch.cat(found).numpy()
 
     @torch.inference_mode()
-    def sound(self, mfcc: np.ndarray) -> np.ndarray:
+    def audio(self, mfcc: np.ndarray) -> np.ndarray:
         """Embed every window of a stretch of sound.
 
         Args:
@@ -104,21 +104,21 @@ class Embedder:
                 stretch's mean is taken off.
 
         Returns:
-            (T - 4, D) float32, window f covering the steps `4 f : 4 f + 20` (seed); empty below 20 steps.
+            (T - 4, D) float32, window f covering the steps `4 f : 4 f + 20` [Agrawal]; empty below 20 steps.
         """
         count = (len(mfcc) - WINDOW_MFCC) // MFCC_PER_FRAME + 1
         steps = prepare_mfcc(np.array(mfcc), self.spec, np.array([len(mfcc) // MFCC_PER_FRAME]))
         scaled = (torch.from_numpy(steps).to(self.device) - self._model.mfcc_mean) / self._model.mfcc_std
         found = [torch.empty(0, self.spec.embedding)]
-        if isinstance(self._sound, fold.Bytes) and count > 0:
+        if isinstance(self._audio, fold.Bytes) and count > 0:
             planes = scaled.unfold(0, WINDOW_MFCC, MFCC_PER_FRAME)[:, None]
-            self._sound.reset()
-            self._sound.measure(planes[:: -(-count // SAMPLE)])
-            found += [self._sound(part) for part in planes.split(SOUND_BATCH)]
+            self._audio.reset()
+            self._audio.measure(planes[:: -(-count // SAMPLE)])
+            found += [self._audio(part) for part in planes.split(AUDIO_BATCH)]
         elif count > 0:
-            for at in range(0, count, SOUND_BATCH):
-                run = scaled[at * MFCC_PER_FRAME : (at + SOUND_BATCH - 1) * MFCC_PER_FRAME + WINDOW_MFCC]
-                found.append(self._finish(self._sound(self._cast(run)[None])[0]))
+            for at in range(0, count, AUDIO_BATCH):
+                run = scaled[at * MFCC_PER_FRAME : (at + AUDIO_BATCH - 1) * MFCC_PER_FRAME + WINDOW_MFCC]
+                found.append(self._finish(self._audio(self._cast(run)[None])[0]))
         return torch.cat(found).numpy()
 
     def _cast(self, values: Tensor) -> Tensor:
@@ -129,7 +129,7 @@ class Embedder:
 
 
 def embed_clip(model: SyncNet, frames: np.ndarray, mfcc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Embed every window of stride 1 of one clip (seed: stage 4), in fp32.
+    """Embed every window of stride 1 of one clip [Agrawal: stage 4], in fp32.
 
     Args:
         model: in evaluation mode.
@@ -141,4 +141,4 @@ def embed_clip(model: SyncNet, frames: np.ndarray, mfcc: np.ndarray) -> tuple[np
     """
     embedder = Embedder(model, model.mfcc_mean.device, "fp32")
     count = len(frames) - WINDOW_FRAMES
-    return embedder.lips(frames)[:count], embedder.sound(mfcc)[:count]
+    return embedder.video(frames)[:count], embedder.audio(mfcc)[:count]

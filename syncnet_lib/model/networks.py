@@ -45,7 +45,7 @@ class Steps(nn.Module):
         return F.relu(self.norm(found.flatten(0, 1))).view_as(found)
 
 
-def _small_lips(embedding: int) -> nn.Sequential:
+def _small_video(embedding: int) -> nn.Sequential:
     """56x56x5: the first convolution takes four pixels a step, which is where a CPU's time would go."""
     return nn.Sequential(
         *_conv(WINDOW_FRAMES, 48, 7, stride=4, padding=3),  # 14
@@ -60,7 +60,7 @@ def _small_lips(embedding: int) -> nn.Sequential:
     )
 
 
-def _small_sound(embedding: int) -> nn.Sequential:
+def _small_audio(embedding: int) -> nn.Sequential:
     """20 steps to one without padding, two strides of 2: on a run of MFCC it gives one embedding a frame, each the very
     same as that of its window alone, for a fraction of the work."""
     return nn.Sequential(
@@ -86,7 +86,7 @@ class _Windows(nn.Module):
         return self.network(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
 
 
-def _paper_lips(embedding: int) -> nn.Sequential:
+def _paper_video(embedding: int) -> nn.Sequential:
     """The paper's figure 3: 3x3 kernels, 96-256-512-512-512, fc6 of 4096, fc7.
 
     Strides are not given; these are those of its base, VGG-M (2 in the first convolution, 2 in every pooling), but for
@@ -107,7 +107,7 @@ def _paper_lips(embedding: int) -> nn.Sequential:
     )
 
 
-def _paper_sound(embedding: int) -> nn.Module:
+def _paper_audio(embedding: int) -> nn.Module:
     """The paper's figure 3: the same depths on 13x20; the middle pooling takes three time steps, never coefficients."""
     network = nn.Sequential(
         nn.Unflatten(1, (1, MFCC_SIZE)),
@@ -127,7 +127,7 @@ def _paper_sound(embedding: int) -> nn.Module:
     return _Windows(network)
 
 
-def _v2_lips(embedding: int) -> nn.Sequential:
+def _v2_video(embedding: int) -> nn.Sequential:
     """The released model's lips, layer for layer. Its first convolution spans all five frames, so that over 3-D data of
     one window it is a 2-D convolution of 5 x 3 planes; the others see one moment."""
     layers = [
@@ -145,7 +145,7 @@ def _v2_lips(embedding: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers=nn.Sequential(*layers), head=_v2_head(embedding)))
 
 
-def _v2_sound(embedding: int) -> nn.Module:
+def _v2_audio(embedding: int) -> nn.Module:
     """The released model's sound, layer for layer."""
     layers = [
         *_conv(1, 64, 3, bias=True),
@@ -170,9 +170,9 @@ def _v2_head(embedding: int) -> nn.Sequential:
 
 
 STREAMS = {
-    "small": (_small_lips, _small_sound),
-    "paper": (_paper_lips, _paper_sound),
-    "v2": (_v2_lips, _v2_sound),
+    "small": (_small_video, _small_audio),
+    "paper": (_paper_video, _paper_audio),
+    "v2": (_v2_video, _v2_audio),
 }
 
 
@@ -195,8 +195,8 @@ class SyncNet(nn.Module):
     def __init__(self, name: ModelName) -> None:
         super().__init__()
         self.spec = SPECS[name]
-        lips, sound = STREAMS[name]
-        self.lips, self.sound = lips(self.spec.embedding), sound(self.spec.embedding)
+        video, audio = STREAMS[name]
+        self.video, self.audio = video(self.spec.embedding), audio(self.spec.embedding)
         self.register_buffer("mfcc_mean", torch.zeros(MFCC_SIZE))
         self.register_buffer("mfcc_std", torch.ones(MFCC_SIZE))
         self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())  # where CLIP starts
@@ -212,7 +212,7 @@ class SyncNet(nn.Module):
         self.mfcc_mean.copy_(torch.from_numpy(mfcc.mean(axis=0)))
         self.mfcc_std.copy_(torch.from_numpy(mfcc.std(axis=0) + 1e-6))
 
-    def embed_lips(self, windows: Tensor) -> Tensor:
+    def embed_video(self, windows: Tensor) -> Tensor:
         """Embed video windows.
 
         Args:
@@ -221,13 +221,13 @@ class SyncNet(nn.Module):
         Returns:
             (N, embedding) float32.
         """
-        return self.finish(self.lips(self.planes(windows)))
+        return self.finish(self.video(self.planes(windows)))
 
     def planes(self, windows: Tensor) -> Tensor:
         """Video windows as the first convolution takes them.
 
         Args:
-            windows: as for `embed_lips`.
+            windows: as for `embed_video`.
 
         Returns:
             (N, 5 or 15, size, size) float32, channels last.
@@ -243,22 +243,22 @@ class SyncNet(nn.Module):
             pixels = pixels.permute(0, 1, 4, 2, 3).flatten(1, 2)
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def embed_sound(self, steps: Tensor) -> Tensor:
+    def embed_audio(self, steps: Tensor) -> Tensor:
         """Embed every window of runs of sound.
 
         Args:
             steps: (N, 20 + 4 (W - 1), 13) float MFCC; 20 steps make one window.
 
         Returns:
-            (N, W, embedding) float32: window w is that of the steps `4 w : 4 w + 20` (seed).
+            (N, W, embedding) float32: window w is that of the steps `4 w : 4 w + 20` [Agrawal].
         """
-        return self.finish(self.sound((steps - self.mfcc_mean) / self.mfcc_std))
+        return self.finish(self.audio((steps - self.mfcc_mean) / self.mfcc_std))
 
     def finish(self, embedding: Tensor) -> Tensor:
         """What a stream gives, as float32, of length 1 where the model is one that normalises."""
         embedding = embedding.float()
         return F.normalize(embedding, dim=-1) if self.spec.normalise else embedding
 
-    def forward(self, lips: Tensor, sound: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed both sides at once; see `embed_lips` and `embed_sound`."""
-        return self.embed_lips(lips), self.embed_sound(sound)
+    def forward(self, video: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed both sides at once; see `embed_video` and `embed_audio`."""
+        return self.embed_video(video), self.embed_audio(audio)

@@ -28,8 +28,8 @@ def shift_distances(
         edges: shifts that leave the clip are nan ("mask"), or compared with zeros as the reference does ("zero").
 
     Returns:
-        (N, 2 vshift + 1) float32; column i compares window n with the sound of window n + i - vshift (seed: audio
-        padded by vshift, then windows of N).
+        (N, 2 vshift + 1) float32; column i compares window n with the sound of window n + i - vshift [Agrawal: audio
+        padded by vshift, then windows of N].
     """
     fill = np.nan if edges == "mask" else 0.0
     padded = np.pad(audio.astype(np.float32), ((vshift, vshift), (0, 0)), constant_values=fill)
@@ -67,7 +67,7 @@ def mean_distances(distances: np.ndarray) -> np.ndarray:
 
 
 def offset(means: np.ndarray) -> int:
-    """The shift of least distance as an offset: vshift - argmin (seed).
+    """The shift of least distance as an offset: vshift - argmin [Agrawal].
 
     Args:
         means: (2 vshift + 1,) float mean distances.
@@ -79,7 +79,7 @@ def offset(means: np.ndarray) -> int:
 
 
 def confidence(means: np.ndarray) -> float:
-    """median(mean distances) - min(mean distances) (seed)."""
+    """median(mean distances) - min(mean distances) [Agrawal]."""
     return float(np.nanmedian(means) - np.nanmin(means))
 
 

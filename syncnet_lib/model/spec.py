@@ -48,7 +48,7 @@ class Spec:
 SPECS: dict[ModelName, Spec] = {
     # 60 of 120 and 56 of 60: half the paper's scale, a quarter of its pixels.
     "small": Spec("small", "mouth", 60, 56, True, 128, normalise=True, cepstral_mean=True, edges="mask"),
-    # Seed: 111x111x5 gray, fc7 of 256 dimensions, plain Euclidean distances.
+    # [Agrawal]: 111x111x5 gray, fc7 of 256 dimensions, plain Euclidean distances.
     "paper": Spec("paper", "mouth", 120, 111, True, 256, normalise=False, cepstral_mean=False, edges="mask"),
     # The released model (syncnet_python, SyncNetModel.py): the face as it is.
     "v2": Spec("v2", "face", 224, 224, False, 1024, normalise=False, cepstral_mean=False, edges="zero"),

@@ -24,7 +24,7 @@ PHASE_COLOURS = dict(zip(PHASES, ("#d1495b", "#8d99ae", "#1b7f79", "#edae49", "#
 STEP_MS = 1000 * HOP // SAMPLE_RATE
 SPAN_MS = 1000 * MFCC_SPAN // SAMPLE_RATE
 WINDOW_MS = SPAN_MS + (WINDOW_MFCC - 1) * STEP_MS
-"""Sound under the 20 MFCC steps of a window: 215 ms (seed)."""
+"""Sound under the 20 MFCC steps of a window: 215 ms [Agrawal]."""
 
 
 def _canvas(width: float, height: float, title: str, x: str = "", y: str = "") -> tuple[Figure, Axes]:

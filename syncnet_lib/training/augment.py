@@ -54,12 +54,12 @@ class Dice:
         return values[self.rank * rows : (self.rank + 1) * rows]
 
 
-def vary(lips: Tensor, sound: Tensor, spec: Spec, strength: Strength, dice: Dice) -> tuple[Tensor, Tensor]:
+def vary(video: Tensor, audio: Tensor, spec: Spec, strength: Strength, dice: Dice) -> tuple[Tensor, Tensor]:
     """Vary a batch; the windows of one run of sound (a clip's) vary together.
 
     Args:
-        lips: (N, 5, h, w) or (N, 5, h, w, 3) uint8.
-        sound: (A, steps, 13) float32 runs; N / A consecutive windows belong to a run.
+        video: (N, 5, h, w) or (N, 5, h, w, 3) uint8.
+        audio: (A, steps, 13) float32 runs; N / A consecutive windows belong to a run.
         spec: of the model, which says the side of the crop.
         strength: how much.
         dice: where the random numbers come from.
@@ -67,34 +67,34 @@ def vary(lips: Tensor, sound: Tensor, spec: Spec, strength: Strength, dice: Dice
     Returns:
         (N, 5, size, size) or (N, 5, size, size, 3) float32 in 0..255, and (A, steps, 13) float32.
     """
-    return vary_lips(lips, spec, len(sound), strength.blur, dice), vary_sound(sound, strength, dice)
+    return vary_video(video, spec, len(audio), strength.blur, dice), vary_audio(audio, strength, dice)
 
 
-def vary_lips(lips: Tensor, spec: Spec, groups: int, blur: float, dice: Dice) -> Tensor:
+def vary_video(video: Tensor, spec: Spec, groups: int, blur: float, dice: Dice) -> Tensor:
     """Crop at random, mirror, tone curve (brightness and contrast too where the model does not take them off), blur.
 
     Args:
-        lips, spec, dice: as for `vary`.
+        video, spec, dice: as for `vary`.
         groups: so many groups of consecutive windows share their variation.
         blur: as in `Strength`.
 
     Returns:
         (N, 5, size, size) or (N, 5, size, size, 3) float32 in 0..255.
     """
-    device, size, each = lips.device, spec.size, len(lips) // groups
+    device, size, each = video.device, spec.size, len(video) // groups
 
     def share(values: Tensor) -> Tensor:
         """A value a group to one a window, ready to multiply pixels."""
-        return values.repeat_interleave(each).to(device).view(-1, *[1] * (lips.dim() - 1))
+        return values.repeat_interleave(each).to(device).view(-1, *[1] * (video.dim() - 1))
 
     def spread(low: float, high: float) -> Tensor:
         return share(dice.uniform(groups) * (high - low) + low)
 
-    places = [(dice.uniform(groups) * (side - size + 1)).long() for side in lips.shape[2:4]]
+    places = [(dice.uniform(groups) * (side - size + 1)).long() for side in video.shape[2:4]]
     top, left = (place.repeat_interleave(each).to(device) for place in places)
     # Every crop that there is, as a view; one indexed read takes each window's own.
-    crops = lips.unfold(2, size, 1).unfold(3, size, 1)
-    cut = crops[torch.arange(len(lips), device=device), :, top, left]  # (N, 5, [3,] size, size)
+    crops = video.unfold(2, size, 1).unfold(3, size, 1)
+    cut = crops[torch.arange(len(video), device=device), :, top, left]  # (N, 5, [3,] size, size)
     if spec.colours > 1:
         cut = cut.movedim(2, -1)
     mirrored = share(dice.uniform(groups)) < 0.5
@@ -119,7 +119,7 @@ def _blurred(pixels: Tensor, deviation: Tensor) -> Tensor:
     return pixels
 
 
-def vary_sound(sound: Tensor, strength: Strength, dice: Dice) -> Tensor:
+def vary_audio(audio: Tensor, strength: Strength, dice: Dice) -> Tensor:
     """Gain and a smooth filter, noise, masks.
 
     The masks are SpecAugment's (Park et al., 2019) on MFCC. torchaudio's take their places from torch's global numbers,
@@ -131,20 +131,20 @@ def vary_sound(sound: Tensor, strength: Strength, dice: Dice) -> Tensor:
     Returns:
         (A, steps, 13) float32.
     """
-    runs, steps, size = sound.shape
-    device = sound.device
+    runs, steps, size = audio.shape
+    device = audio.device
     # Cepstra of a gain and of a smooth filter: an offset on each coefficient, smaller for the finer ones.
     change = dice.normal(runs, 1, size) * 6.0 / (1.0 + torch.arange(size))
-    sound = sound + change.to(device)
+    audio = audio + change.to(device)
     if strength.noise:
         noise = dice.normal(runs, steps, size).to(device)
-        sound = sound + strength.noise * sound.std(dim=1, keepdim=True) * noise
+        audio = audio + strength.noise * audio.std(dim=1, keepdim=True) * noise
     if strength.masks:
         masks = round(strength.masks * steps / WINDOW_MFCC)
         hidden = torch.zeros(runs, steps, size, dtype=torch.bool)
         for over in range(masks):
             axis, longest = (1, MASKED_STEPS) if over % 2 == 0 else (2, MASKED_COEFFICIENTS)
-            length = sound.shape[axis]
+            length = audio.shape[axis]
             first = (dice.uniform(runs, 1) * length).long()
             stretch = (dice.uniform(runs, 1) * steps).long()  # a coefficient is hidden for a window, not for the run
             last = first + 1 + (dice.uniform(runs, 1) * longest).long()
@@ -155,5 +155,5 @@ def vary_sound(sound: Tensor, strength: Strength, dice: Dice) -> Tensor:
             else:
                 when = torch.arange(steps)
                 hidden |= along[:, None] & ((when >= stretch) & (when < stretch + WINDOW_MFCC))[:, :, None]
-        sound = torch.where(hidden.to(device), sound.mean(dim=1, keepdim=True), sound)
-    return sound
+        audio = torch.where(hidden.to(device), audio.mean(dim=1, keepdim=True), audio)
+    return audio

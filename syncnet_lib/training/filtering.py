@@ -1,4 +1,4 @@
-"""The seed's refinement: a trained network throws out the positives that it finds too far apart."""
+"""[Agrawal]'s refinement: a trained network throws out the positives that it finds too far apart."""
 
 import numpy as np
 import pandas as pd
@@ -37,10 +37,10 @@ def positive_distances(model: SyncNet, split: Split, progress: bool = True) -> p
 
 
 def judge(distances: pd.DataFrame, settings: FilterSettings) -> pd.DataFrame:
-    """Reject the positives whose distance is over a threshold (seed: "Filtering").
+    """Reject the positives whose distance is over a threshold [Agrawal: "Filtering"].
 
     What spoils a pair, dubbing or a shift, lasts; what makes a single 0.2 s ambiguous, a silence say, does not. A
-    positive is therefore judged by the mean distance of the `context` windows around it; 1 is the seed's rule.
+    positive is therefore judged by the mean distance of the `context` windows around it; 1 is [Agrawal]'s rule.
 
     Args:
         distances: of `positive_distances`.

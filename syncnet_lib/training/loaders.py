@@ -44,27 +44,27 @@ class Batch:
 
     Attributes:
         draw: the draw.
-        lips: (N, 5, stored, stored) uint8.
-        sound: (A, 20 + 4 (run - 1), 13) float32.
+        video: (N, 5, stored, stored) uint8.
+        audio: (A, 20 + 4 (run - 1), 13) float32.
         label, target, mask: the draw's, as tensors.
     """
 
     draw: Draw
-    lips: Tensor
-    sound: Tensor
+    video: Tensor
+    audio: Tensor
     label: Tensor | None = None
     target: Tensor | None = None
     mask: Tensor | None = None
 
     @classmethod
-    def of(cls, draw: Draw, lips: Tensor, sound: Tensor) -> "Batch":
+    def of(cls, draw: Draw, video: Tensor, audio: Tensor) -> "Batch":
         """A batch with the draw's own arrays beside the windows."""
         sides = (None if side is None else torch.from_numpy(side) for side in (draw.label, draw.target, draw.mask))
-        return cls(draw, lips, sound, *sides)
+        return cls(draw, video, audio, *sides)
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device; copies from pinned memory do not wait."""
-        fields = ("lips", "sound", "label", "target", "mask")
+        fields = ("video", "audio", "label", "target", "mask")
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in fields if self._has(name)}
         return replace(self, **moved)
 
@@ -125,7 +125,7 @@ def make(
     return Folder(tree, split, spec, workers, persistent=name == "folder_persistent", pin=device.type == "cuda")
 
 
-def _sound(mfcc: Tensor, draw: Draw) -> Tensor:
+def _audio(mfcc: Tensor, draw: Draw) -> Tensor:
     """The runs of a draw out of (variants, 4 F, 13) MFCC, by one indexed read on the device that holds them."""
     device = mfcc.device
     steps = torch.from_numpy(draw.audio * MFCC_PER_FRAME).to(device)[:, None]
@@ -206,9 +206,9 @@ def _gathered(frames: Tensor, mfcc: Tensor, draws: Iterable[Draw], pin: bool = F
             out = frames.new_empty(rows.numel(), *frames.shape[1:], pin_memory=pin)
         else:
             out = turns[number % len(turns)]
-        lips = torch.index_select(frames, 0, rows.flatten(), out=out).unflatten(0, rows.shape)
-        sound = _sound(mfcc, draw)
-        yield Batch.of(draw, lips, sound.pin_memory() if pin else sound)
+        video = torch.index_select(frames, 0, rows.flatten(), out=out).unflatten(0, rows.shape)
+        audio = _audio(mfcc, draw)
+        yield Batch.of(draw, video, audio.pin_memory() if pin else audio)
 
 
 def _stored(split: Split, spec: Spec) -> tuple[int, ...]:
@@ -232,7 +232,7 @@ def _reduced(split: Split, spec: Spec, scratch: Path) -> np.ndarray:
 
 
 def write_tree(split: Split, tree: Path) -> None:
-    """Write a split as the single files that `Folder` reads, a clip's as in the seed's layout, but for `audio.wav`.
+    """Write a split as the single files that `Folder` reads, a clip's as in the exchange layout, but for `audio.wav`.
 
     The sound is that of variant 0; the frames lose by JPEG what `exchange.QUALITY` says.
 
@@ -243,12 +243,12 @@ def write_tree(split: Split, tree: Path) -> None:
     with files.write_aside(tree) as aside:
         for row in tqdm(list(split.index.itertuples()), "writing files", leave=False, disable=None):
             folder = aside / row.clip_id
-            sound = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
-            exchange.write_clip(folder, split.clip(row.clip_id), split.mfcc[0, sound])
+            audio = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
+            exchange.write_clip(folder, split.clip(row.clip_id), split.mfcc[0, audio])
 
 
 class Folder:
-    """The seed's way: single files, decoded by the worker processes of a `DataLoader`.
+    """[Agrawal]'s way: single files, decoded by the worker processes of a `DataLoader`.
 
     Each worker assembles whole batches, so an epoch's first waits for all of its decodes in one process; and unless
     they are persistent, the workers themselves are started anew for every epoch.
@@ -274,8 +274,8 @@ class Folder:
             draws.now = list(epoch(number))
             if not self._persistent:
                 loader = self._loader(draws)
-            for draw, (lips, sound) in zip(draws.now, loader, strict=True):
-                yield Batch.of(draw, lips, sound)
+            for draw, (video, audio) in zip(draws.now, loader, strict=True):
+                yield Batch.of(draw, video, audio)
 
     def _loader(self, draws: "_Draws") -> DataLoader:
         persistent = self._persistent and self._workers > 0
@@ -315,9 +315,9 @@ class _Files(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """(N, 5, stored, stored) uint8 and (A, steps, 13) float32 of a draw."""
-        lips = np.stack([self._window(int(row)) for row in draw.video])
-        sound = np.stack([self._run(int(row), draw.run) for row in draw.audio])
-        return torch.from_numpy(lips), torch.from_numpy(sound)
+        video = np.stack([self._window(int(row)) for row in draw.video])
+        audio = np.stack([self._run(int(row), draw.run) for row in draw.audio])
+        return torch.from_numpy(video), torch.from_numpy(audio)
 
     def _place(self, row: int) -> tuple[Path, int]:
         clip = int(np.searchsorted(self._starts, row, "right")) - 1

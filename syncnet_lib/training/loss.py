@@ -1,4 +1,4 @@
-"""What training makes small: the seed's contrastive loss, and matching against a clip's other windows."""
+"""What training makes small: [Agrawal]'s contrastive loss, and matching against a clip's other windows."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def distance(video: Tensor, audio: Tensor) -> Tensor:
-    """Euclidean distance d = |v - a| (seed).
+    """Euclidean distance d = |v - a| [Agrawal].
 
     Args:
         video, audio: (..., D) float embeddings.
@@ -18,7 +18,7 @@ def distance(video: Tensor, audio: Tensor) -> Tensor:
 
 
 def contrastive(video: Tensor, audio: Tensor, label: Tensor, margin: float) -> Tensor:
-    """E = 1/(2N) sum( y d^2 + (1 - y) max(margin - d, 0)^2 ), the seed's loss exactly.
+    """E = 1/(2N) sum( y d^2 + (1 - y) max(margin - d, 0)^2 ), [Agrawal]'s loss exactly.
 
     Args:
         video, audio: (N, D) float embeddings.
@@ -53,10 +53,10 @@ def matching(video: Tensor, audio: Tensor, target: Tensor, mask: Tensor, log_sca
     scores = torch.einsum("ckd,csd->cks", v, a) * log_scale.clamp(max=4.6).exp()  # at most 100, as CLIP
     scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
     own = target.view(clips, -1)
-    find_sound = F.cross_entropy(scores.flatten(0, 1), own.flatten())
+    find_audio = F.cross_entropy(scores.flatten(0, 1), own.flatten())
     # The reverse: each window's sound against the clip's windows. Two draws of the same window are both right.
     back = scores.gather(2, own[:, None].expand(-1, own.shape[1], -1)).transpose(1, 2)
     same = own[:, :, None] == own[:, None]
     share = same / same.sum(dim=2, keepdim=True)
-    find_lips = -(share * back.log_softmax(dim=2)).sum(dim=2).mean()
-    return (find_sound + find_lips) / 2
+    find_video = -(share * back.log_softmax(dim=2)).sum(dim=2).mean()
+    return (find_audio + find_video) / 2

@@ -13,7 +13,7 @@ from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
 
 MAX_SHIFT = 2 * FPS
-"""A false pair's sound is up to 2 s away, in frames (seed: "randomly shifted +-2 seconds")."""
+"""A false pair's sound is up to 2 s away, in frames [Agrawal: "randomly shifted +-2 seconds"]."""
 
 
 @dataclass
@@ -64,8 +64,8 @@ class Sampler:
     Attributes:
         split: what to draw from.
         batch_size: windows a step.
-        samples_per_clip: windows a clip gives in an epoch (seed: 5).
-        kind: "pairs": genuine and shifted halves, the seed's way; "candidates": each window of a clip against all
+        samples_per_clip: windows a clip gives in an epoch [Agrawal: 5].
+        kind: "pairs": genuine and shifted halves, [Agrawal]'s way; "candidates": each window of a clip against all
             windows of the clip's sound, the batch made of whole clips.
         seed: together with the epoch's number it decides everything.
         candidates: most sound windows a clip offers ("candidates" only); 3 s of windows.
@@ -94,7 +94,7 @@ class Sampler:
 
     @property
     def steps(self) -> int:
-        """Full batches an epoch; 3,261 clips x 5 samples in batches of 1,024 make 15 (seed)."""
+        """Full batches an epoch; 3,261 clips x 5 samples in batches of 1,024 make 15 [Agrawal]."""
         if self.kind == "pairs":
             return len(self.clips) * self.samples_per_clip // self.batch_size
         return len(self.clips) // self.clips_per_batch
@@ -130,9 +130,9 @@ class Sampler:
         mixed = rng.permutation(len(window))
         for step in range(self.steps):
             at = mixed[step * self.batch_size : (step + 1) * self.batch_size]
-            sound = np.where(label[at], window[at], other[at])
+            audio = np.where(label[at], window[at], other[at])
             variant = rng.integers(len(self.split.mfcc), size=len(at))
-            yield Draw(start[at] + window[at], start[at] + sound, variant, label=label[at].astype(np.float32))
+            yield Draw(start[at] + window[at], start[at] + audio, variant, label=label[at].astype(np.float32))
 
     def _candidates(self, rng: np.random.Generator, order: np.ndarray) -> Iterator[Draw]:
         starts, windows = self.split.starts, self.split.windows
@@ -140,7 +140,7 @@ class Sampler:
             chosen = order[step * self.clips_per_batch : (step + 1) * self.clips_per_batch]
             count = np.minimum(windows[chosen], self.candidates)
             width = int(count.max())
-            video, sound, target = [], [], []
+            video, audio, target = [], [], []
             for clip, size in zip(chosen, count, strict=True):
                 # A long clip offers a stretch around one of its positives.
                 kept = np.flatnonzero(self.split.kept[starts[clip] : starts[clip] + windows[clip]])
@@ -148,11 +148,11 @@ class Sampler:
                 window = self._positives(rng, clip, low, low + size)
                 video.append(starts[clip] + window)
                 target.append(window - low)
-                sound.append(starts[clip] + low)  # past a shorter clip's end the mask hides what follows
+                audio.append(starts[clip] + low)  # past a shorter clip's end the mask hides what follows
             mask = np.arange(width) < count[:, None]
             variant = rng.integers(len(self.split.mfcc), size=len(chosen))
             yield Draw(
-                np.concatenate(video), np.array(sound), variant, width, target=np.concatenate(target), mask=mask
+                np.concatenate(video), np.array(audio), variant, width, target=np.concatenate(target), mask=mask
             )  # fmt: skip
 
 
@@ -183,13 +183,13 @@ def example(split: Split, seed: int) -> Example:
 
 
 def shifts(split: Split, seed: int) -> np.ndarray:
-    """(N,) int64: the shifts, in frames, of the false pairs of one epoch of the seed's sampling."""
+    """(N,) int64: the shifts, in frames, of the false pairs of one epoch of [Agrawal]'s sampling."""
     draw = next(_one_batch(split, seed).epoch(1))
     assert draw.label is not None
     return (draw.audio - draw.video)[draw.label == 0]
 
 
 def _one_batch(split: Split, seed: int) -> Sampler:
-    """The seed's sampling with the whole epoch as one batch; many samples, so that a histogram has a shape."""
+    """[Agrawal]'s sampling with the whole epoch as one batch; many samples, so that a histogram has a shape."""
     samples = 40
     return Sampler(split, len(split.index) * samples, samples, "pairs", seed)

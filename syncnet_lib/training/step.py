@@ -71,13 +71,13 @@ class Objective:
         return value.detach()
 
     def _forward(self, batch: Batch, dice: Dice) -> tuple[Tensor, Tensor]:
-        spec, lips, sound = self._model.spec, batch.lips, batch.sound
+        spec, video, audio = self._model.spec, batch.video, batch.audio
         if self._settings.augment:
-            lips, sound = vary(lips, sound, spec, self._strength, dice)
+            video, audio = vary(video, audio, spec, self._strength, dice)
         else:
-            lips = centre(lips, spec.size)
+            video = centre(video, spec.size)
         with self._precision():
-            return cast(tuple[Tensor, Tensor], self._network(lips, sound))
+            return cast(tuple[Tensor, Tensor], self._network(video, audio))
 
     def _loss(self, v: Tensor, a: Tensor, batch: Batch) -> Tensor:
         if batch.label is not None:
@@ -105,7 +105,7 @@ class Objective:
 
     def _tries(self, draw: Draw, batch: Batch, dice: Dice) -> bool:
         try:
-            small = Batch.of(draw, batch.lips[: len(draw.video)], batch.sound[: len(draw.audio)]).to(self._device)
+            small = Batch.of(draw, batch.video[: len(draw.video)], batch.audio[: len(draw.audio)]).to(self._device)
             self._loss(*self._forward(small, dice), small).backward()
         except (RuntimeError, MemoryError):  # whatever it says, it is for lack of memory
             return False

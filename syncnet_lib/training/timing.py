@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 PHASES = ("data", "transfer", "forward", "loss", "backward", "update")
-"""The seed's list, with the copy to the device apart from loading. `forward` includes the variation of the windows,
+"""[Agrawal]'s list, with the copy to the device apart from loading. `forward` includes the variation of the windows,
 which is computed where the network is."""
 
 
@@ -84,7 +84,7 @@ class PhaseTimer:
 
 
 def summarise(table: pd.DataFrame, batch_size: int) -> dict[str, float]:
-    """The figures of the seed's analysis over the steps of `PhaseTimer.table`.
+    """The figures of [Agrawal]'s analysis over the steps of `PhaseTimer.table`.
 
     Args:
         table: a row a step.

@@ -22,8 +22,8 @@ def embed_split(model: SyncNet, split: Split, progress: bool = True) -> Iterator
     """
     rows = zip(split.index.clip_id, split.index.start, split.index.frames, strict=True)
     for clip_id, start, count in tqdm(rows, "embedding", len(split.index), unit="clip", disable=not progress):
-        sound = split.mfcc[0, start * MFCC_PER_FRAME : (start + count) * MFCC_PER_FRAME]
-        yield clip_id, *embed_clip(model, split.frames[start : start + count], sound)
+        audio = split.mfcc[0, start * MFCC_PER_FRAME : (start + count) * MFCC_PER_FRAME]
+        yield clip_id, *embed_clip(model, split.frames[start : start + count], audio)
 
 
 def split_distances(

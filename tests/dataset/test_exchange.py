@@ -1,4 +1,4 @@
-"""The seed's folder layout: clips written in it come back, and what is not one says so."""
+"""The exchange layout [Agrawal]: clips written in it come back, and what is not one says so."""
 
 import hashlib
 import wave
@@ -93,7 +93,7 @@ def test_round_trip_through_the_pipeline(tree: Path, tmp_path: Path) -> None:
         loss = np.abs(clip.mouth.astype(int) - np.load(before / "mouth.npy"))
         assert loss.mean() < 1
         assert loss.max() < 16
-        assert np.isnan(clip.lips).all()
+        assert np.isnan(clip.lip_aperture).all()
     packing = splits.PairsSettings(train_share=0.8, val_share=0.1)
     index, _ = splits.pack(tmp_path / "imported", manifest, tmp_path / "pairs", packing, 0, progress=False)
     assert index.set_index("split").frames.to_dict() == LENGTHS
@@ -130,7 +130,7 @@ def test_larger_pictures_are_looked_through_for_the_face(tmp_path: Path) -> None
     assert manifest.frames.tolist() == [20] * 3
     assert manifest.face_size.min() > 80
     clip = clips.load(tmp_path / "imported" / manifest.clip_id[0])
-    assert np.isfinite(clip.lips).all()
+    assert np.isfinite(clip.lip_aperture).all()
     assert clip.mouth.std() > 20
 
 

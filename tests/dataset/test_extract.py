@@ -89,7 +89,7 @@ def test_a_clip_holds_what_the_contract_says(good: Path, tmp_path: Path) -> None
     clip = clips.load(folder)
     assert (clip.mouth.shape, clip.mouth.dtype) == ((FRAMES, 120, 120), np.uint8)
     assert (clip.samples.shape, clip.samples.dtype) == ((FRAMES * 640,), np.int16)
-    assert (clip.lips.shape, clip.lips.dtype) == ((FRAMES,), np.float32)
+    assert (clip.lip_aperture.shape, clip.lip_aperture.dtype) == ((FRAMES,), np.float32)
     assert np.corrcoef(clip.samples, _sound(FRAMES))[0, 1] > 0.95
     np.testing.assert_array_equal(clip.mfcc, features.frame_mfcc(clip.samples))
     assert (clip.speech.shape, clip.speech.dtype, clip.speech.mean()) == ((FRAMES,), bool, row.speech_share)
@@ -169,7 +169,7 @@ def test_the_number_of_workers_changes_nothing(good: Path, tmp_path: Path) -> No
     for workers in (0, 2):
         _extract(copies, tmp_path, tmp_path / str(workers), workers=workers)
     assert _digest(tmp_path / "0" / "clips") == _digest(tmp_path / "2" / "clips")
-    assert len(clips.load(next((tmp_path / "2" / "clips").glob("copy-1*"))).lips) == 20
+    assert len(clips.load(next((tmp_path / "2" / "clips").glob("copy-1*"))).lip_aperture) == 20
 
 
 def test_a_kill_leaves_no_half_clip(good: Path, tmp_path: Path) -> None:
@@ -390,7 +390,7 @@ def test_the_readable_start_of_a_cut_off_stream_is_used_or_named(suffix: str, sh
     manifest, skipped = _extract([whole, tmp_path / f"cut.{suffix}"], tmp_path, tmp_path / "out")
     for clip_id in manifest.clip_id[manifest.video_id.str.startswith("cut")]:
         cut, full = (clips.load(tmp_path / "out" / "clips" / name) for name in (clip_id, f"whole.{suffix}_00"))
-        frames = len(cut.lips)
+        frames = len(cut.lip_aperture)
         assert frames < FRAMES
         assert np.abs(cut.mouth[:-10].astype(int) - full.mouth[: frames - 10]).mean() < 3
     assert ("cut" in "".join(skipped.file)) != bool(manifest.video_id.str.startswith("cut").any())
@@ -407,7 +407,7 @@ def test_flipped_bits_end_in_a_clip_or_a_reason(seed: int, good: Path, tmp_path:
     assert "flipped.mp4" in manifest.video_id.tolist() + skipped.file.tolist()
     for clip_id, frames in zip(manifest.clip_id, manifest.frames, strict=True):
         clip = clips.load(tmp_path / "out" / "clips" / clip_id)
-        assert len(clip.mouth) == len(clip.lips) == len(clip.samples) / 640 == frames
+        assert len(clip.mouth) == len(clip.lip_aperture) == len(clip.samples) / 640 == frames
     assert not any("Error" in reason for reason in skipped.reason), skipped.reason.tolist()
 
 

@@ -1,4 +1,4 @@
-"""The split, the packing and the sampling, held to the seed's numbers."""
+"""The split, the packing and the sampling, held to [Agrawal]'s numbers."""
 
 import wave
 
@@ -155,7 +155,7 @@ def write_clip(folder, seed: int, frames: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     np.save(folder / "mouth.npy", rng.integers(0, 256, (frames, 120, 120), dtype=np.uint8))
-    np.save(folder / "lips.npy", rng.random(frames, np.float32))
+    np.save(folder / "lip_aperture.npy", rng.random(frames, np.float32))
     samples = (rng.normal(0, 2000, frames * 640)).astype(np.int16)
     with wave.open(str(folder / "audio.wav"), "wb") as file:
         file.setnchannels(1)

@@ -30,7 +30,7 @@ def write_clip(folder: Path, seed: int, offset: int = 0, frames: int = 60) -> No
     walk = np.convolve(rng.random(frames + 40), np.ones(4) / 4, "same")
     lips = np.clip((walk - 0.3) * 2, 0.02, 1)
     np.save(folder / "mouth.npy", packed.split([frames], seed).frames)
-    np.save(folder / "lips.npy", lips[20 : 20 + frames].astype(np.float32))
+    np.save(folder / "lip_aperture.npy", lips[20 : 20 + frames].astype(np.float32))
     heard = lips[20 + offset : 20 + offset + frames]
     with wave.open(str(folder / "audio.wav"), "wb") as file:
         file.setnchannels(1)
@@ -95,7 +95,7 @@ def test_the_baseline_finds_moved_sound(working_folder):
 
 
 def test_lips_that_nobody_has_measured_are_no_baseline(working_folder):
-    lips = working_folder / "clips" / "a" / "lips.npy"
+    lips = working_folder / "clips" / "a" / "lip_aperture.npy"
     np.save(lips, np.full_like(np.load(lips), np.nan))
     assert baseline.aperture_verdicts(working_folder / "clips", {"a": 0, "b": 5}, 15).clip_id.tolist() == ["b"]
     assert baseline.aperture_verdicts(working_folder / "clips", {"a": 0}, 15).empty

@@ -143,7 +143,7 @@ def test_a_moving_head_is_one_track_with_steady_crops() -> None:
     over, crops = _follow(scenes, TrackSettings())
     assert [(track.first, track.last, track.faceless) for track in over] == [(0, 73, 0)]
     mouth = np.concatenate([part.mouth for part in crops[0]])
-    lips = np.concatenate([part.lips for part in crops[0]])
+    lips = np.concatenate([part.lip_aperture for part in crops[0]])
     assert (mouth.shape, mouth.dtype, lips.shape, lips.dtype) == ((74, 120, 120), np.uint8, (74,), np.float32)
     # The head moves, its crop does not (the ends are held, so they lag).
     for crop in mouth[12:-12]:
@@ -156,7 +156,7 @@ def test_crops_do_not_depend_on_when_they_are_made(monkeypatch: pytest.MonkeyPat
     _, wanted = _follow(scenes, TrackSettings(), face=True)
     monkeypatch.setattr("syncnet_lib.faces.track.BATCH", batch)
     _, crops = _follow(scenes, TrackSettings(), face=True)
-    for name in ("mouth", "face", "lips"):
+    for name in ("mouth", "face", "lip_aperture"):
         first, second = (np.concatenate([getattr(part, name) for part in run[0]]) for run in (wanted, crops))
         np.testing.assert_array_equal(first, second)
     assert np.concatenate([part.face for part in crops[0]]).shape == (45, 224, 224, 3)

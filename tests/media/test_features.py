@@ -1,4 +1,4 @@
-"""Sound to MFCC: the seed's numbers, and the arithmetic that ties sound to frames."""
+"""Sound to MFCC: [Agrawal]'s numbers, and the arithmetic that ties sound to frames."""
 
 import numpy as np
 import pytest

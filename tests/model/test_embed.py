@@ -23,9 +23,9 @@ def test_windows_are_those_of_the_seed(name):
     steps = torch.from_numpy(prepare_mfcc(split.mfcc[0], model.spec, np.array([14])))
     with torch.inference_mode():
         for f in (0, 4, 8):
-            lips, sound = model(centre(frames[None, f : f + 5], model.spec.size), steps[None, 4 * f : 4 * f + 20])
-            np.testing.assert_allclose(v[f], lips[0], rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(a[f], sound[0, 0], rtol=1e-4, atol=1e-5)
+            video, audio = model(centre(frames[None, f : f + 5], model.spec.size), steps[None, 4 * f : 4 * f + 20])
+            np.testing.assert_allclose(v[f], video[0], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(a[f], audio[0, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_the_batch_does_not_matter(monkeypatch):
@@ -45,21 +45,21 @@ def test_a_track_piece_by_piece(name):
     shape = (120, 120) if name == "small" else (224, 224, 3)
     crops = np.random.default_rng(0).integers(0, 256, (14, *shape), dtype=np.uint8)
     embedder = Embedder(model, precision="fp32")
-    whole = embedder.lips(crops)
+    whole = embedder.video(crops)
     embedder.reset()
-    pieces = [embedder.lips(crops[at : at + 3]) for at in range(0, 14, 3)]
+    pieces = [embedder.video(crops[at : at + 3]) for at in range(0, 14, 3)]
     assert [len(piece) for piece in pieces] == [0, 2, 3, 3, 2]
     np.testing.assert_allclose(np.concatenate(pieces), whole, rtol=1e-3, atol=1e-5)
     mfcc = np.random.default_rng(0).normal(size=(56, 13)).astype(np.float32)
-    assert embedder.sound(mfcc).shape == whole.shape == (10, model.spec.embedding)
-    assert embedder.sound(mfcc[:16]).shape == (0, model.spec.embedding)
+    assert embedder.audio(mfcc).shape == whole.shape == (10, model.spec.embedding)
+    assert embedder.audio(mfcc[:16]).shape == (0, model.spec.embedding)
 
 
 def test_the_other_kind_of_crop_is_refused():
     with pytest.raises(InputError, match="give it face crops"):
-        Embedder(SyncNet("v2").eval()).lips(np.zeros((5, 120, 120), np.uint8))
+        Embedder(SyncNet("v2").eval()).video(np.zeros((5, 120, 120), np.uint8))
     with pytest.raises(InputError, match="give it mouth crops"):
-        Embedder(SyncNet("small").eval()).lips(np.zeros((5, 224, 224, 3), np.uint8))
+        Embedder(SyncNet("small").eval()).video(np.zeros((5, 224, 224, 3), np.uint8))
 
 
 def test_a_split_clip_by_clip():

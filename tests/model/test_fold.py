@@ -30,8 +30,8 @@ def v2(tmp_path_factory) -> SyncNet:
 def test_the_released_model_within_its_tolerance(v2, precision):
     faces, mfcc = clip(48)
     exact, fast = Embedder(v2, precision="fp32"), Embedder(v2, precision=precision)
-    v, a = exact.lips(faces), exact.sound(mfcc)
-    ours_v, ours_a = fast.lips(faces), fast.sound(mfcc)
+    v, a = exact.video(faces), exact.audio(mfcc)
+    ours_v, ours_a = fast.video(faces), fast.audio(mfcc)
     assert ours_v.shape == ours_a.shape == v.shape
     assert relative(ours_v, v) < TOLERANCE[precision]
     assert relative(ours_a, a) < TOLERANCE[precision]
@@ -48,9 +48,9 @@ def test_the_released_model_within_its_tolerance(v2, precision):
 def test_pieces_give_what_the_whole_gives(v2, precision):
     faces, _ = clip(20)
     embedder = Embedder(v2, precision=precision)
-    whole = embedder.lips(faces)
+    whole = embedder.video(faces)
     embedder.reset()
-    pieces = np.concatenate([embedder.lips(faces[:3]), embedder.lips(faces[3:9]), embedder.lips(faces[9:])])
+    pieces = np.concatenate([embedder.video(faces[:3]), embedder.video(faces[3:9]), embedder.video(faces[9:])])
     # In bytes the ranges may have been widened at another window.
     assert relative(pieces, whole) < (TOLERANCE["int8"] if precision == "int8" else 1e-3)
 
@@ -60,7 +60,7 @@ def test_ranges_widen_when_a_dark_beginning_gets_light(v2):
     faces, _ = clip(24)
     faces[:8] //= 16
     exact, fast = Embedder(v2, precision="fp32"), Embedder(v2, precision="int8")
-    assert relative(fast.lips(faces)[8:], exact.lips(faces)[8:]) < TOLERANCE["int8"]
+    assert relative(fast.video(faces)[8:], exact.video(faces)[8:]) < TOLERANCE["int8"]
 
 
 @pytest.mark.parametrize("name", ["small", "paper"])
@@ -70,8 +70,8 @@ def test_own_models_in_bf16(name):
     rng = np.random.default_rng(0)
     crops, mfcc = rng.integers(0, 256, (20, 120, 120), dtype=np.uint8), rng.normal(size=(80, 13)).astype(np.float32)
     exact, fast = Embedder(model, precision="fp32"), Embedder(model, precision="bf16")
-    assert relative(fast.lips(crops), exact.lips(crops)) < TOLERANCE["bf16"]
-    assert relative(fast.sound(mfcc), exact.sound(mfcc)) < TOLERANCE["bf16"]
+    assert relative(fast.video(crops), exact.video(crops)) < TOLERANCE["bf16"]
+    assert relative(fast.audio(mfcc), exact.audio(mfcc)) < TOLERANCE["bf16"]
 
 
 def test_windows_on_their_own_scale_are_the_models():
@@ -110,7 +110,7 @@ def test_the_precision_is_one_the_device_has():
 
 def test_bytes_are_pooled_as_floats_are():
     net = SyncNet("v2").eval()
-    layers = fold.Bytes(net.lips).layers + fold.Bytes(net.sound.network).layers
+    layers = fold.Bytes(net.video).layers + fold.Bytes(net.audio.network).layers
     pools = [layer for layer in layers if layer.pool]
     assert len(pools) == 5
     for layer in pools:

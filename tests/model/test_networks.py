@@ -18,9 +18,9 @@ from syncnet_lib.model.spec import SPECS
 def test_shapes(name, window, embedding):
     net = SyncNet(name).eval()
     assert net.spec.window == window
-    lips, sound = net(torch.randint(0, 256, (2, *window), dtype=torch.uint8), torch.randn(2, 20, 13))
-    assert lips.shape == sound[:, 0].shape == (2, embedding) == (2, SPECS[name].embedding)
-    length = lips.norm(dim=1)
+    video, audio = net(torch.randint(0, 256, (2, *window), dtype=torch.uint8), torch.randn(2, 20, 13))
+    assert video.shape == audio[:, 0].shape == (2, embedding) == (2, SPECS[name].embedding)
+    length = video.norm(dim=1)
     assert torch.allclose(length, torch.ones(2), atol=1e-5) == SPECS[name].normalise
 
 
@@ -28,17 +28,17 @@ def test_shapes(name, window, embedding):
 def test_a_run_of_sound_is_its_windows_one_by_one(name):
     net = SyncNet(name).eval()
     steps = torch.randn(2, 20 + 4 * 6, 13)
-    run = net.embed_sound(steps)
+    run = net.embed_audio(steps)
     assert run.shape[:2] == (2, 7)
     for window in range(7):
-        alone = net.embed_sound(steps[:, 4 * window : 4 * window + 20])
+        alone = net.embed_audio(steps[:, 4 * window : 4 * window + 20])
         torch.testing.assert_close(run[:, window], alone[:, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_lighting_does_not_matter_to_the_lips():
     net = SyncNet("small").eval()
     pixels = torch.randint(50, 150, (3, 5, 56, 56)).float()
-    one, other = net.embed_lips(pixels), net.embed_lips(pixels * 1.5 + 20)
+    one, other = net.embed_video(pixels), net.embed_video(pixels * 1.5 + 20)
     assert torch.allclose(one, other, atol=0.02)
 
 
@@ -49,8 +49,8 @@ def test_checkpoint_round_trip(tmp_path):
     path = tmp_path / "a folder" / "small.safetensors"
     checkpoint.save(net, path, stage="train")
     back = checkpoint.load(path)
-    lips, sound = torch.rand(2, 5, 56, 56) * 255, torch.randn(2, 20, 13)
-    for ours, theirs in zip(net(lips, sound), back(lips, sound), strict=True):
+    video, audio = torch.rand(2, 5, 56, 56) * 255, torch.randn(2, 20, 13)
+    for ours, theirs in zip(net(video, audio), back(video, audio), strict=True):
         assert torch.equal(ours, theirs)
     assert not back.training
 

@@ -62,7 +62,7 @@ def test_what_the_reference_returned(golden, tmp_path):
     _, samples = wavfile.read(golden / "clip_a" / "audio.wav")
     count = features.window_count(len(frames), len(samples))
     embedder = Embedder(checkpoint.load(tmp_path / "v2.model"), precision="fp32")
-    v, a = embedder.lips(frames)[:count], embedder.sound(features.mfcc(samples))[:count]
+    v, a = embedder.video(frames)[:count], embedder.audio(features.mfcc(samples))[:count]
     assert relative(v, expected["video"]) < 1e-4
     assert relative(a, expected["audio"]) < 1e-4
     distances = scoring.shift_distances(v, a, int(expected["vshift"]), embedder.spec.edges)
@@ -94,15 +94,15 @@ def test_ours_is_the_references_way_of_computing(net, released):
 
 def test_the_released_layers(released):
     net = checkpoint.load(released)
-    assert sum(weights.numel() for part in (net.lips, net.sound) for weights in part.parameters()) == 13_631_616
-    assert net.embed_lips(torch.zeros(2, *net.spec.window)).shape == (2, 1024)
+    assert sum(weights.numel() for part in (net.video, net.audio) for weights in part.parameters()) == 13_631_616
+    assert net.embed_video(torch.zeros(2, *net.spec.window)).shape == (2, 1024)
 
 
 def test_it_can_be_trained():
     net = SyncNet("v2").train()
-    lips, sound = net(torch.randint(0, 256, (2, *net.spec.window), dtype=torch.uint8), torch.randn(2, 20, 13))
-    (lips - sound[:, 0]).square().mean().backward()
-    assert all(value.grad is not None for part in (net.lips, net.sound) for value in part.parameters())
+    video, audio = net(torch.randint(0, 256, (2, *net.spec.window), dtype=torch.uint8), torch.randn(2, 20, 13))
+    (video - audio[:, 0]).square().mean().backward()
+    assert all(value.grad is not None for part in (net.video, net.audio) for value in part.parameters())
 
 
 def test_conversion_keeps_the_weights(released, tmp_path):

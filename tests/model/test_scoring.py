@@ -1,4 +1,4 @@
-"""Distances over shifts: sign, edges, the seed's numbers, accuracy by length."""
+"""Distances over shifts: sign, edges, [Agrawal]'s numbers, accuracy by length."""
 
 import numpy as np
 import pytest

@@ -41,7 +41,7 @@ def tree(split: Split, tmp_path_factory) -> Path:
 
 
 def batches(loader: loaders.Loader, sampler: Sampler, epochs: range = range(1, 3)) -> list[Batch]:
-    return [replace(batch, lips=batch.lips.clone()) for batch in loader.batches(sampler.epoch, epochs)]
+    return [replace(batch, video=batch.video.clone()) for batch in loader.batches(sampler.epoch, epochs)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,9 +52,9 @@ def test_mapped_gives_what_resident_gives(split, tmp_path, kind, name):
     mapped = batches(Mapped.open(split, SPECS[name], CPU, tmp_path), sampler)
     assert len(resident) == len(mapped) == 2 * sampler.steps
     for one, other in zip(resident, mapped, strict=True):
-        assert one.lips.shape == (12, 5, SPECS[name].stored, SPECS[name].stored)
-        assert torch.equal(one.lips, other.lips)
-        assert torch.equal(one.sound, other.sound)
+        assert one.video.shape == (12, 5, SPECS[name].stored, SPECS[name].stored)
+        assert torch.equal(one.video, other.video)
+        assert torch.equal(one.audio, other.audio)
         np.testing.assert_array_equal(one.draw.video, other.draw.video)
 
 
@@ -67,11 +67,11 @@ def test_folder_gives_the_same_but_for_jpeg(split, tree, kind, workers, persiste
     folder = batches(Folder(tree, split, SPECS["paper"], workers, persistent, pin=False), sampler)
     assert len(folder) == len(resident)
     for one, other in zip(resident, folder, strict=True):
-        assert one.lips.shape == other.lips.shape
+        assert one.video.shape == other.video.shape
         # The frames are noise of 5 gray levels on a bar: what JPEG likes least.
-        assert (one.lips.float() - other.lips.float()).abs().mean() < 3
-        real = one.sound if one.mask is None else one.sound[one.mask.repeat_interleave(4, 1).nonzero(as_tuple=True)]
-        same = other.sound if one.mask is None else other.sound[one.mask.repeat_interleave(4, 1).nonzero(as_tuple=True)]
+        assert (one.video.float() - other.video.float()).abs().mean() < 3
+        real = one.audio if one.mask is None else one.audio[one.mask.repeat_interleave(4, 1).nonzero(as_tuple=True)]
+        same = other.audio if one.mask is None else other.audio[one.mask.repeat_interleave(4, 1).nonzero(as_tuple=True)]
         assert torch.equal(real, same)
         np.testing.assert_array_equal(one.draw.video, other.draw.video)
 
@@ -82,9 +82,9 @@ def test_folder_for_small_differs_by_jpeg_and_by_the_clips_mean(split, tree):
     for one, other in zip(
         resident, batches(Folder(tree, split, SPECS["small"], 0, False, False), sampler), strict=True
     ):
-        assert (one.lips.float() - other.lips.float()).abs().mean() < 3
+        assert (one.video.float() - other.video.float()).abs().mean() < 3
         # A clip's bins leave out its last second's fifth, and so does their mean.
-        assert (one.sound - other.sound).abs().max() < 1
+        assert (one.audio - other.audio).abs().max() < 1
 
 
 def test_frames_are_reduced_once_and_a_piece_at_a_time(split, tmp_path, monkeypatch):
@@ -119,7 +119,7 @@ def test_memory_does_not_grow_with_epochs(split, tmp_path):
     sampler = Sampler(split, 12, 6, "pairs", 0)
     seen = set()
     for batch in loader.batches(sampler.epoch, range(30)):
-        seen.add(batch.lips.data_ptr())
+        seen.add(batch.video.data_ptr())
     gc.collect()
     assert len(seen) == loaders.AHEAD + 2, "the batches take turns in the same memory"
 

@@ -103,7 +103,7 @@ def test_warm_up_and_cosine():
 def test_a_number_that_is_none_stops_with_the_last_good_state(tmp_path):
     run(tmp_path, epochs=2)
     state = torch.load(tmp_path / loop.STATE, weights_only=True)
-    state["model"]["lips.0.weight"].fill_(float("nan"))
+    state["model"]["video.0.weight"].fill_(float("nan"))
     torch.save(state, tmp_path / loop.STATE)
     with pytest.raises(FloatingPointError, match=r"epoch 3 step 0.*clip.*state\.pt"):
         run(tmp_path)

@@ -1,4 +1,4 @@
-"""The seed's formula, term by term, and the matching loss."""
+"""[Agrawal]'s formula, term by term, and the matching loss."""
 
 import numpy as np
 import pytest
@@ -30,20 +30,20 @@ def test_gradient_is_finite_where_both_sides_meet():
 
 def test_matching_is_least_where_each_window_has_its_sound():
     torch.manual_seed(0)
-    sound = torch.nn.functional.normalize(torch.randn(2 * 10, 8), dim=1)
+    audio = torch.nn.functional.normalize(torch.randn(2 * 10, 8), dim=1)
     target = torch.tensor([0, 3, 7, 2, 2, 9])
-    lips = torch.cat([sound[:10][target[:3]], sound[10:][target[3:]]])
+    video = torch.cat([audio[:10][target[:3]], audio[10:][target[3:]]])
     mask = torch.ones(2, 10, dtype=torch.bool)
-    right = loss.matching(lips, sound, target, mask, torch.tensor(4.0))
-    wrong = loss.matching(lips, sound, (target + 1) % 10, mask, torch.tensor(4.0))
+    right = loss.matching(video, audio, target, mask, torch.tensor(4.0))
+    wrong = loss.matching(video, audio, (target + 1) % 10, mask, torch.tensor(4.0))
     assert right < 0.3 < 2 < wrong
 
 
 def test_padding_never_counts():
     torch.manual_seed(0)
-    lips, sound = torch.randn(4, 8), torch.randn(2 * 5, 8)
+    video, audio = torch.randn(4, 8), torch.randn(2 * 5, 8)
     target = torch.tensor([0, 1, 2, 0])
     mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
-    before = loss.matching(lips, sound, target, mask, torch.tensor(0.0))
-    sound[8:] = 100.0
-    assert torch.equal(before, loss.matching(lips, sound, target, mask, torch.tensor(0.0)))
+    before = loss.matching(video, audio, target, mask, torch.tensor(0.0))
+    audio[8:] = 100.0
+    assert torch.equal(before, loss.matching(video, audio, target, mask, torch.tensor(0.0)))
