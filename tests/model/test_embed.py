@@ -33,7 +33,7 @@ def test_the_batch_does_not_matter(monkeypatch):
     model, split = SyncNet("small").eval(), packed.split([30])
     whole = embed.embed_clip(model, split.frames, split.mfcc[0])
     monkeypatch.setitem(embed.BATCH, "small", 7)
-    monkeypatch.setattr(embed, "SOUND_BATCH", 7)
+    monkeypatch.setattr(embed, "AUDIO_BATCH", 7)
     for once, parts in zip(whole, embed.embed_clip(model, split.frames, split.mfcc[0]), strict=True):
         np.testing.assert_allclose(once, parts, rtol=1e-4, atol=1e-5)
 
