@@ -29,14 +29,34 @@ CSV_COLUMNS = (
 )
 LSE_COLUMNS = ("path", "track", "lse_d", "lse_c", "model", "checkpoint")
 
+MEASURE, WORKSPACE = "Measure", "Training workspace"
+"""Groups of commands in `syncnet --help`."""
+
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Are lips and sound in sync? Measure, correct and show the offset of talking-head videos.",
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 out of sync beyond --tolerance, 2 error.",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"syncnet {version('syncnet_lib')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Are lips and sound in sync? Measure, correct and show the offset of talking-head videos."""
+
 
 In = Annotated[Path, typer.Argument(help="a video")]
 Out = Annotated[Path, typer.Argument(help="a new file")]
@@ -50,7 +70,7 @@ Workers = Annotated[int | None, typer.Option(min=0, help="processes; one a core 
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where the network runs")]
 
 
-@app.command()
+@app.command(rich_help_panel=MEASURE)
 def offset(
     paths: Paths,
     checkpoint: Checkpoint = "small",
@@ -91,7 +111,7 @@ def offset(
     raise typer.Exit(ERROR if failed else OUT_OF_SYNC if off else DONE)
 
 
-@app.command()
+@app.command(rich_help_panel=MEASURE)
 def correct(
     path: In,
     out: Out,
@@ -152,7 +172,7 @@ def _refuse_unsure(result: "Result", min_confidence: float | None) -> None:
         raise InputError(result.path, cause, cure)
 
 
-@app.command()
+@app.command(rich_help_panel=MEASURE)
 def render(path: In, out: Out, checkpoint: Checkpoint = "small", vshift: Vshift = 15, device: Device = "auto") -> None:
     """Draw faces, who speaks, the offset and the running confidence on a copy of the video."""
     from syncnet_lib import files
@@ -167,7 +187,7 @@ def render(path: In, out: Out, checkpoint: Checkpoint = "small", vshift: Vshift 
     print("\n".join(table([result])))
 
 
-@app.command()
+@app.command(rich_help_panel=MEASURE)
 def score(
     paths: Paths,
     checkpoint: Checkpoint = "small",
@@ -208,7 +228,7 @@ def score(
     raise typer.Exit(ERROR if _list_failures(outcomes) else DONE)
 
 
-@app.command()
+@app.command(rich_help_panel=MEASURE)
 def convert(
     path: Annotated[Path, typer.Argument(help="a checkpoint, e.g. syncnet_v2.model as released")],
     out: Annotated[Path, typer.Argument(help="a new .safetensors file")],

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from fractions import Fraction
+from importlib import metadata
 from pathlib import Path
 
 import jsonschema
@@ -244,10 +245,39 @@ def test_bad_checkpoints_are_one_line_and_run_nothing(syncnet, late, talkers, tm
     assert not (tmp_path / "harm").exists()
 
 
-def test_help_waits_for_nothing():
-    script = "import sys; from syncnet_lib import cli\ntry: cli.app(['--help'])\nexcept SystemExit: pass\n"
-    script += "print([m for m in ('torch', 'numpy', 'cv2', 'av', 'pandas', 'mediapipe', 'rich') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("offset", "correct", "render", "score", "convert"):
-        assert command in done.stdout
+HEAVY = ("torch", "numpy", "cv2", "av", "pandas", "mediapipe")
+CALLED = """
+import sys
+from syncnet_lib import cli
+sys.argv = ["syncnet", *sys.argv[1:]]
+try:
+    cli.main()
+finally:
+    print([name for name in %r if name in sys.modules])
+"""
+
+
+def called(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Call the command in a process of its own; the last line printed is the heavy packages that it imported."""
+    script = [sys.executable, "-c", CALLED % (HEAVY,), *map(str, arguments)]
+    return subprocess.run(script, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("option", ["-h", "--help", "--version"])
+def test_help_waits_for_nothing(option):
+    done = called(option)
+    assert done.returncode == 0
+    *shown, heavy = done.stdout.splitlines()
+    assert heavy == "[]"
+    if option == "--version":
+        assert shown == [f"syncnet {metadata.version('syncnet_lib')}"]
+    else:
+        for command in ("Measure", "offset", "correct", "render", "score", "convert"):
+            assert command in done.stdout
+
+
+def test_the_package_runs_as_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "syncnet_lib", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("syncnet ")

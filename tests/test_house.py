@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 # `measurement` and `experiment` stand side by side: who has a video needs no DVC, who trains needs no `syncnet offset`.
 ROOMS = ["", "media", "faces", "model", "synthetic", "dataset", "training", "plots", "measurement", "experiment"]
 APART = [{"faces", "model"}, {"measurement", "experiment"}]
-TOP = {"cli", "__init__"}
+TOP = {"cli", "__init__", "__main__"}
 MODULES = imports.modules()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OTHERS = [ROOT / name for name in ("dvc.yaml", "params.yaml", "Makefile", "pyproject.toml", "environment.yml")]
