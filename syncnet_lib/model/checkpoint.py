@@ -1,7 +1,5 @@
 """Checkpoints: safetensors files that say what they are; the released model is read, and nothing in it executed."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,8 @@ from torch import Tensor
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
+from syncnet_lib.model import header
+from syncnet_lib.model.header import Header, Threshold
 from syncnet_lib.model.networks import SyncNet
 
 RELEASED = {
@@ -23,18 +23,18 @@ RELEASED = {
 """Parts of the released file, and where they are in `SyncNet("v2")`."""
 
 
-def save(model: SyncNet, path: Path, **about: Any) -> None:
+def save(model: SyncNet, path: Path, threshold: Threshold | None = None, **about: Any) -> None:
     """Write a safetensors checkpoint whose header says what the model is.
 
     Args:
         model: the model.
         path: the file.
+        threshold: the confidence from which its verdicts are sure; None where that is not known.
         about: anything that JSON can say about how it was trained.
     """
-    # One entry: safetensors writes several in an order that changes from run to run, and so does the file's hash.
-    header = {"syncnet": json.dumps({"spec": asdict(model.spec), "about": about}, sort_keys=True)}
+    metadata = Header(model.spec, about, threshold).metadata()
     with files.write_aside(path) as aside:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, aside, header)
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, aside, metadata)
 
 
 def load(path: Path, device: str = "cpu") -> SyncNet:
@@ -42,30 +42,23 @@ def load(path: Path, device: str = "cpu") -> SyncNet:
 
     Nothing in the file is executed: of a pickled file only tensors are taken.
 
+    Args:
+        path: the file.
+        device: where to put the model.
+
     Raises:
         InputError: missing, of another kind, truncated, or holding anything but tensors.
     """
-    if not path.is_file():
-        raise InputError(path, "no such checkpoint", "run `dvc repro train` or give another path")
-    with path.open("rb") as file:
-        head = file.read(9)
-    # A safetensors file begins with its header's length in 8 bytes, which may be any, and the header's brace.
-    if head.startswith(PICKLED) and not head.endswith(b"{"):
-        model = SyncNet("v2")
+    model = SyncNet(header.read(path).spec.name)
+    if header.is_pickled(path):
         _take_released(model, path)
         return model.to(device).eval()
     try:
         with safe_open(path, "pt", device) as tensors:
-            header = json.loads((tensors.metadata() or {})["syncnet"])
-            model = SyncNet(header["spec"]["name"])
             model.load_state_dict({name: tensors.get_tensor(name) for name in tensors.keys()})  # noqa: SIM118
-    except (SafetensorError, KeyError, RuntimeError, ValueError) as error:
+    except (SafetensorError, RuntimeError) as error:
         raise InputError(path, f"not a SyncNet checkpoint ({error})", "give a file that training wrote") from None
     return model.to(device).eval()
-
-
-PICKLED = (b"PK\x03\x04", b"\x80")
-"""How files of torch.save begin: a zip archive, or, before torch 1.6, a bare pickle."""
 
 
 def _take_released(model: SyncNet, path: Path) -> None:
@@ -112,4 +105,4 @@ def convert(path: Path, out: Path) -> None:
     Raises:
         InputError: as for `load`.
     """
-    save(load(path), out, converted_from=path.name, sha256=files.sha256(path))
+    save(load(path), out, header.read(path).threshold, converted_from=path.name, sha256=files.sha256(path))

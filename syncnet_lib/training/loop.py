@@ -162,7 +162,7 @@ def fit(
     model.calibrate(prepare_mfcc(np.asarray(train.mfcc[:1]), model.spec, train.index.frames.to_numpy())[0])
     model.to(device)
     optimiser = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
-    about = {"settings": settings.model_dump(), "seed": seed}
+    about: dict[str, Any] = {"settings": settings.model_dump(), "seed": seed}
     identity = {**about, "world": ranks.world, "data": _digest(train), "code": _code()}
     for own_turn in (ranks.rank == 0, ranks.rank > 0):  # the first clears away another training's state, if any
         if own_turn:
