@@ -1,10 +1,11 @@
 # ruff: noqa: RUF001  (phonetic letters look like others)
-"""What lips, jaw and tongue do while a phoneme is heard, blended over time as neighbours pull on each other."""
+"""Articulation: the gestures of lips, jaw and tongue that belong to each phoneme, and how neighbours blend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from syncnet_lib.synthetic.voice import Phoneme
 
@@ -12,13 +13,13 @@ GESTURES = ("aperture", "jaw", "round", "spread", "press", "tuck", "raise", "ton
 """Columns of a gesture track. `aperture` and `jaw` are heights in half mouth widths of the resting mouth, the rest
 0..1: lips rounded, corners apart, lips pressed, lower lip under the upper teeth, upper lip raised, tongue tip up."""
 
-# Seconds by which a gesture fades around its segment (dominance functions of Cohen & Massaro 1993): rounding is
-# anticipated by a tenth of a second and more. With these the aperture of the made clips is as smooth as GRID's:
-# its correlation from frame to frame is 0.86 in both.
+# Time constants in seconds of the dominance functions [Cohen93], a gesture each: rounding is anticipated by a tenth of
+# a second and more. With these the lip aperture of synthetic clips is as smooth as that of GRID's clips: its
+# autocorrelation at a lag of one frame is 0.86 in both.
 _FADE = np.array([0.060, 0.085, 0.100, 0.085, 0.035, 0.040, 0.070, 0.045])
 
 _RELEASE = 0.35
-"""Share of a bilabial after which its closure begins to open."""
+"""Share of a bilabial's duration, at its end, in which the closure opens again."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class _Shape:
 
 
 def _shape(aperture: float, jaw: float, *, weight: float = 1.0, **others: float) -> _Shape:
-    """Targets of all gestures; `weight` is how firmly the sound insists on aperture and jaw."""
+    """Targets of all gestures; `weight` is the dominance of the phoneme over its neighbours in aperture and jaw."""
     targets = {"aperture": aperture, "jaw": jaw} | others
-    # A sound that does not use a gesture hardly resists a neighbour that does.
-    insists = {name: 1.0 if abs(targets.get(name, 0.0)) > 0.05 else 0.25 for name in GESTURES}
-    insists |= {"aperture": weight, "jaw": weight}
-    return _Shape(np.array([targets.get(n, 0.0) for n in GESTURES]), np.array([insists[n] for n in GESTURES]))
+    # A phoneme that does not use a gesture has little dominance in it, so a neighbour's target shows through.
+    dominance = {name: 1.0 if abs(targets.get(name, 0.0)) > 0.05 else 0.25 for name in GESTURES}
+    dominance |= {"aperture": weight, "jaw": weight}
+    return _Shape(np.array([targets.get(n, 0.0) for n in GESTURES]), np.array([dominance[n] for n in GESTURES]))
 
 
 _REST = _shape(0.0, 0.02, weight=0.9)
@@ -65,27 +66,25 @@ _SHAPES[_INHALE] = _shape(0.20, 0.12, weight=0.5)
 _BY_SYMBOL = {symbol: shape for symbols, shape in _SHAPES.items() for symbol in symbols}
 _BILABIAL, _VOICELESS_STOPS = frozenset("pbm"), frozenset("ptkcq")
 _CLOSURE = 0.055
-"""Seconds that a voiceless stop is closed before espeak-ng's event, which marks its release in the samples."""
-
-
+"""Seconds from the closure of a voiceless stop to its release, which is what espeak-ng's event marks."""
 _BREATH = 0.18
-"""Seconds before speech in which lips part, as for breathing in."""
+"""Seconds before speech in which the lips part to breathe in."""
 _STRESSED, _UNSTRESSED = 1.15, 0.9
 """Factors on aperture and jaw."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How somebody moves the mouth when speaking.
+    """How a person articulates.
 
     Args:
-        opening: factor on aperture and jaw.
+        opening: factor on aperture and jaw (hypo- to hyperarticulation).
         rounding: factor on rounding, spreading, raising.
         parted: aperture at rest, half mouth widths.
-        smile: 0..1, corners drawn apart at rest.
-        breath: 0..1 how far the lips part before speech.
-        sluggish: factor on how long gestures fade.
-        late: seconds by which the face follows the sound, added to the corpus' own alignment.
+        smile: 0..1, added to spread at all times.
+        breath: 0..1, how far the lips part before speech.
+        sluggish: factor on the time constants of the gestures.
+        late: seconds by which the gestures are delayed against the phonemes' times.
     """
 
     opening: float = 1.0
@@ -97,20 +96,27 @@ class Style:
     late: float = 0.0
 
 
-def shape_of(ipa: str) -> np.ndarray:
-    """Targets of the gestures for a symbol, (8,) as in `GESTURES`; the resting mouth for an unknown one."""
+def shape_of(ipa: str) -> Float[np.ndarray, " gestures"]:
+    """Articulatory target of a phoneme.
+
+    Args:
+        ipa: its symbol; a diphthong counts as its first part, an unknown symbol or "" as rest.
+
+    Returns:
+        (8,) float64, in the order of `GESTURES`.
+    """
     return _BY_SYMBOL.get(ipa[:1], _REST).targets
 
 
-def gestures(phonemes: Sequence[Phoneme], times: np.ndarray, style: Style) -> np.ndarray:
-    """Blend the phonemes' targets, each with a dominance that fades before and after its segment.
-
-    Source: M. Cohen and D. Massaro, "Modeling coarticulation in synthetic visual speech", 1993.
+def gestures(
+    phonemes: Sequence[Phoneme], times: Float[np.ndarray, " times"], style: Style
+) -> Float[np.ndarray, "times gestures"]:
+    """Gesture tracks of an utterance: the phonemes' targets weighted by dominance functions [Cohen93].
 
     Args:
-        phonemes: without gaps (see `voice.pauses_between`).
-        times: (T,) seconds.
-        style: whose mouth it is.
+        phonemes: without gaps between them (see `voice.pauses_between`).
+        times: (T,) instants in seconds.
+        style: how the person articulates.
 
     Returns:
         (T, 8) float64, columns as in `GESTURES`.
@@ -135,7 +141,7 @@ def gestures(phonemes: Sequence[Phoneme], times: np.ndarray, style: Style) -> np
     silent = np.array([symbol == "" for _, _, symbol, _ in segments])
     rest = (dominance[:, silent, 0].sum(1)) / dominance[:, :, 0].sum(1)
     track[:, 0] += style.parted * (0.4 + 0.6 * rest)
-    # A blend alone would leave the lips ajar between two open vowels; a bilabial that is heard was closed.
+    # Blending alone would leave the lips parted in a bilabial between two open vowels, but they must have met.
     closed = _closures(phonemes, times - style.late)
     track[:, 0] *= 1 - closed
     track[:, 4] = np.maximum(track[:, 4] * 0.5, 0.8 * closed)
@@ -143,7 +149,7 @@ def gestures(phonemes: Sequence[Phoneme], times: np.ndarray, style: Style) -> np
 
 
 def _segments(phonemes: Sequence[Phoneme]) -> list[tuple[float, float, str, bool]]:
-    """Start, end, symbol, stress; diphthongs and affricates give two, a longer pause ends by breathing in."""
+    """Start, end, symbol, stress of each target; diphthongs and affricates have two, a long pause ends in a breath."""
     found: list[tuple[float, float, str, bool]] = []
     for phoneme in phonemes:
         symbols = [c for c in phoneme.ipa if c in _BY_SYMBOL] or [""]
@@ -160,8 +166,8 @@ def _segments(phonemes: Sequence[Phoneme]) -> list[tuple[float, float, str, bool
     return found
 
 
-def _closures(phonemes: Sequence[Phoneme], times: np.ndarray) -> np.ndarray:
-    """How far bilabials close the lips at each time, (T,) in 0..1."""
+def _closures(phonemes: Sequence[Phoneme], times: Float[np.ndarray, " times"]) -> Float[np.ndarray, " times"]:
+    """How far bilabials force the lips shut at each time, (T,) in 0..1."""
     closed = np.zeros(len(times))
     for phoneme in phonemes:
         if phoneme.ipa[:1] in _BILABIAL:

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF001, RUF002  (phonetic letters look like others)
-"""espeak-ng as a library: text to samples, with the instant at which every phoneme begins."""
+"""Speech synthesis with espeak-ng: text to samples, with the instant at which each phoneme begins."""
 
 import _ctypes
 import ctypes
@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
+from jaxtyping import Float32
 from scipy.signal import resample_poly
 
 from syncnet_lib.errors import InputError
@@ -22,8 +23,8 @@ _CHARS_UTF8 = 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _RANDOM_SEED = 1
 _EVENT_END, _EVENT_PHONEME = 0, 7
-_NOT_SOUNDS = "ˈˌːˑ ̩̃"
-"""Stress, length and diacritics: they do not change which lip shape a phoneme has."""
+_MODIFIERS = "ˈˌːˑ ̩̃"
+"""Stress, length and diacritics: they do not change the articulatory target of a phoneme."""
 
 
 class _EventId(ctypes.Union):
@@ -48,7 +49,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Phoneme:
-    """One sound of an utterance.
+    """A phoneme of an utterance.
 
     Args:
         ipa: the symbol without stress and length, e.g. ``b`` or ``aɪ``; empty for a pause.
@@ -63,20 +64,20 @@ class Phoneme:
     stressed: bool = False
 
     def moved(self, seconds: float) -> "Phoneme":
-        """The same sound, `seconds` later."""
+        """The same phoneme, `seconds` later."""
         return replace(self, start=self.start + seconds, end=self.end + seconds)
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How somebody sounds.
+    """How a person sounds.
 
     Args:
         name: espeak-ng's name of the voice with its variant, e.g. ``en-us+f3``.
         rate: words per minute.
         pitch: 0-99, espeak-ng's scale.
-        pitch_range: 0-99, how much the pitch moves.
-        tract: factor on all frequencies, so on the length of the vocal tract; 1 leaves the voice as it is.
+        pitch_range: 0-99, espeak-ng's scale of how much the pitch varies.
+        tract: factor on all frequencies, as of a shorter vocal tract where it is over 1; durations shrink by the same.
     """
 
     name: str
@@ -87,9 +88,9 @@ class Voice:
 
 
 class _Espeak:
-    """The library in its first state: what it has said before changes what it says next (flutter, noise).
+    """The library in its initial state: otherwise its static variables (flutter, noise) carry over between utterances.
 
-    Only unloading resets its static variables, so there is one at a time, loaded in 5 ms; it is not thread-safe.
+    Only unloading resets them, so it is loaded for every utterance, in 5 ms. Not thread-safe.
     """
 
     def __init__(self) -> None:
@@ -104,7 +105,7 @@ class _Espeak:
         self.library.espeak_ng_SetRandSeed(ctypes.c_long(_RANDOM_SEED))
         self.chunks: list[np.ndarray] = []
         self.events: list[tuple[int, str]] = []
-        self._callback = _CALLBACK(self._receive)  # kept: ctypes does not hold a reference to it
+        self._callback = _CALLBACK(self._receive)  # referenced here, since ctypes does not
         self.library.espeak_SetSynthCallback(self._callback)
 
     def __enter__(self) -> Self:
@@ -126,7 +127,7 @@ class _Espeak:
             index += 1
         return 0
 
-    def say(self, text: str, voice: Voice) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    def synthesise(self, text: str, voice: Voice) -> tuple[np.ndarray, list[tuple[int, str]]]:
         if self.library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise InputError(voice.name, "espeak-ng has no such voice", "see espeakng_loader's data folder")
         for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range)):
@@ -136,26 +137,26 @@ class _Espeak:
         return np.concatenate([np.zeros(0, np.int16), *self.chunks]), self.events
 
 
-def speak(text: str, voice: Voice) -> tuple[np.ndarray, list[Phoneme]]:
-    """Say a text.
+def speak(text: str, voice: Voice) -> tuple[Float32[np.ndarray, " samples"], list[Phoneme]]:
+    """Synthesise an utterance.
 
     Args:
-        text: what to say.
-        voice: how.
+        text: the words.
+        voice: the speaker.
 
     Returns:
         samples: (N,) float32 at 16 kHz in [-1, 1], without silence at either end.
         phonemes: in order; the first starts at 0 s or later, the last ends with the samples.
 
     Raises:
-        InputError: a voice that espeak-ng does not have, or a text in which there is nothing to say.
+        InputError: espeak-ng has no such voice, or the text has no phoneme.
     """
     with _Espeak() as espeak:
-        raw, events = espeak.say(text, voice)
+        raw, events = espeak.synthesise(text, voice)
     loud = np.flatnonzero(np.abs(raw) > 32)
     # "(en)" and the like say that the language changes.
     events = [(at, name) for at, name in events if not name.startswith("(")]
-    if not len(loud) or not any(name.strip(_NOT_SOUNDS) for _, name in events):
+    if not len(loud) or not any(name.strip(_MODIFIERS) for _, name in events):
         raise InputError(repr(text), "nothing to say", "give words")
     first, last = int(loud[0]), int(loud[-1]) + 1
     # A round number keeps the resampling filter short.
@@ -165,7 +166,7 @@ def speak(text: str, voice: Voice) -> tuple[np.ndarray, list[Phoneme]]:
     starts = [min(max(at - first, 0), last - first) / source_rate for at, _ in events]
     ends = [*starts[1:], (last - first) / source_rate]
     phonemes = [
-        Phoneme("".join(c for c in name if c not in _NOT_SOUNDS), start, end, stressed="ˈ" in name)
+        Phoneme("".join(c for c in name if c not in _MODIFIERS), start, end, stressed="ˈ" in name)
         for (_, name), start, end in zip(events, starts, ends, strict=True)
         if end > start
     ]
@@ -173,15 +174,14 @@ def speak(text: str, voice: Voice) -> tuple[np.ndarray, list[Phoneme]]:
 
 
 def pauses_between(phonemes: Sequence[Phoneme], start: float, end: float) -> list[Phoneme]:
-    """Put a phoneme without a symbol wherever nothing is said.
+    """Fill gaps between phonemes with pauses: phonemes without a symbol.
 
     Args:
         phonemes: in order of time.
-        start: seconds, where the time line begins.
-        end: seconds, where it ends.
+        start, end: seconds between which there must be no gap.
 
     Returns:
-        Phonemes without gaps from `start` to `end`.
+        Phonemes and pauses, each starting where the one before ends.
     """
     filled: list[Phoneme] = []
     at = start
