@@ -1,7 +1,8 @@
-"""Talking heads with sound and exactly known synchronisation: the corpus that needs no download."""
+"""The synthetic corpus: videos of talking heads whose synchronisation is exactly known, made without a download."""
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -15,33 +16,34 @@ from pydantic import Field
 from scipy.signal import fftconvolve
 
 from syncnet_lib import parallel
-from syncnet_lib.files import remove, sha256, write_aside
+from syncnet_lib.files import remove, sha256, write_json
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.settings import Settings
 from syncnet_lib.synthetic import articulation
+from syncnet_lib.synthetic.painting import Scene
 from syncnet_lib.synthetic.people import Identity, identity, scene, sentence
-from syncnet_lib.synthetic.portrait import Scene
+from syncnet_lib.synthetic.portrait import builtin
 from syncnet_lib.synthetic.puppet import Puppet
 from syncnet_lib.synthetic.voice import Phoneme, pauses_between, speak
 
 WIDTH, HEIGHT = 360, 288
-"""Frame size of the GRID corpus, so that real and made clips go through the same resampling."""
+"""Frame size in pixels, that of GRID: real and synthetic mouth crops are then resampled alike."""
 
 MIN_SHIFT, MAX_SHIFT = 3, 15
-"""Frames by which the sound of a shifted clip is moved: clearly wrong, and inside the search range of +-15."""
+"""Frames by which the audio of a shifted clip is moved: beyond the tolerance, within the search range of 15."""
 
 _MARGIN = (MAX_SHIFT + 5) / FPS
-"""Seconds of speech made before and after a clip, so that a moved sound brings speech with it and not silence."""
+"""Seconds of speech before and after a clip, so that moved audio ends in speech and not in silence."""
 
 _VERSION = 1
-"""Raise when the same settings shall give other clips."""
+"""Part of each clip's key: raise it when the same settings shall give other clips."""
 
 Kind = Literal["clean", "dubbed", "shifted"]
 
 
 class SyntheticSettings(Settings):
-    """The synthetic corpus."""
+    """How much of the synthetic corpus to make."""
 
     clips: int = Field(160, ge=1, le=100_000, description="videos to make")
     identities: int = Field(40, ge=2, le=10_000, description="different people, each with a face and a voice")
@@ -53,7 +55,7 @@ class SyntheticSettings(Settings):
 
 @dataclass(frozen=True)
 class _Clip:
-    """All that decides what a video looks and sounds like."""
+    """All that determines a video."""
 
     video_id: str
     speaker: int
@@ -61,33 +63,33 @@ class _Clip:
     frames: int
     kind: Kind
     offset: int
-    sound_of: int
+    audio_of: int
     seed: int
 
     def key(self) -> str:
-        """Changes when the clip would."""
+        """Changes whenever the video would."""
         return hashlib.sha256(json.dumps([_VERSION, asdict(self)]).encode()).hexdigest()
 
 
 def make(
     out_dir: Path, settings: SyntheticSettings, seed: int, workers: int, progress: bool = True
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Make the corpus; a video that is already there, made from the same settings, is kept.
+    """Make the corpus; videos that are there already, made from the same settings, are kept.
 
     Args:
         out_dir: gets ``videos/*.mp4``, 360x288 at 25 fps, H.264 with 16 kHz mono AAC.
-        settings: how much of it.
-        seed: same seed, same videos.
-        workers: processes.
-        progress: show a bar.
+        settings: how much to make.
+        seed: random seed; the same seed gives the same bytes.
+        workers: processes, as for `parallel.run`.
+        progress: whether to show a bar.
 
     Returns:
-        videos: video_id, path (relative to `out_dir`), speaker, sha256.
-        truth: video_id, kind (clean, dubbed, shifted), offset_frames (> 0: audio ahead of video; 0 for dubbed
-            clips, which have no offset), speaker.
+        videos: a row a video: video_id, path (relative to `out_dir`), speaker, sha256.
+        truth: a row a video: video_id, kind (clean, dubbed, shifted), offset_frames (> 0: audio ahead of video; 0 for
+            dubbed clips, which have none), speaker.
 
     Raises:
-        Exception: what a worker raised; videos finished before are kept.
+        Exception: the first that a worker raised; finished videos are kept.
     """
     plan = _plan(settings, seed)
     videos = out_dir / "videos"
@@ -119,6 +121,7 @@ def make(
 
 
 def _plan(settings: SyntheticSettings, seed: int) -> list[_Clip]:
+    """Draw who talks in each clip and which clips are spoilt: half of them dubbed, half shifted."""
     rng = np.random.default_rng([seed, 0])
     frames = round(settings.seconds * FPS)
     noisy = rng.permutation(settings.clips)[: round(settings.noisy_share * settings.clips)]
@@ -138,7 +141,7 @@ def _plan(settings: SyntheticSettings, seed: int) -> list[_Clip]:
                 frames=frames,
                 kind=kind,
                 offset=sign * size if kind == "shifted" else 0,
-                sound_of=other if kind == "dubbed" else speaker,
+                audio_of=other if kind == "dubbed" else speaker,
                 seed=seed,
             )
         )
@@ -159,29 +162,31 @@ def _is_made(clip: _Clip, out_dir: Path) -> bool:
 
 def _make_one(clip: _Clip, out_dir: Path) -> None:
     cv2.setNumThreads(1)
-    path = out_dir / "videos" / f"{clip.video_id}.mp4"
     rng = np.random.default_rng([clip.seed, 1, clip.number])
     person = identity(clip.seed, clip.speaker)
     samples, phonemes = _speech(person, clip.frames, rng)
-    track_rng, scene_rng, sound_rng = rng.spawn(3)
+    video_rng, scene_rng, audio_rng = rng.spawn(3)
     if clip.kind == "dubbed":
-        samples, _ = _speech(identity(clip.seed, clip.sound_of), clip.frames, sound_rng)
+        samples, _ = _speech(identity(clip.seed, clip.audio_of), clip.frames, audio_rng)
     start = round(_MARGIN * SAMPLE_RATE) + clip.offset * SAMPLES_PER_FRAME
-    heard = _recorded(samples, sound_rng)[start : start + clip.frames * SAMPLES_PER_FRAME]
-    where = scene(scene_rng, WIDTH, HEIGHT)
-    frames = _frames(person, where, phonemes, clip.frames, track_rng)
+    audio = _recorded(samples, audio_rng)[start : start + clip.frames * SAMPLES_PER_FRAME]
+    filmed_in = scene(scene_rng, WIDTH, HEIGHT)
+    frames = _frames(person, filmed_in, phonemes, clip.frames, video_rng)
     crf = int(scene_rng.integers(17, 28))
-    # The name must keep its suffix while it is written: the container follows from it.
-    aside = out_dir / ".made" / path.name
-    aside.parent.mkdir(exist_ok=True)
-    encode.write_video(aside, frames, heard, crf=crf)
-    aside.replace(path)
-    with write_aside(_record(clip, out_dir)) as record:
-        record.write_text(json.dumps({"key": clip.key(), "sha256": sha256(path)}))
+    video, record = out_dir / "videos" / f"{clip.video_id}.mp4", _record(clip, out_dir)
+    record.parent.mkdir(exist_ok=True)
+    # Temporary file, then atomic rename; its name is unique to the process and keeps the suffix of the container.
+    temporary = record.with_name(f"{clip.video_id}.{os.getpid()}.mp4")
+    try:
+        encode.write_video(temporary, frames, audio, crf=crf)
+        temporary.replace(video)
+    finally:
+        temporary.unlink(missing_ok=True)
+    write_json(record, {"key": clip.key(), "sha256": sha256(video)})
 
 
 def _speech(person: Identity, frames: int, rng: np.random.Generator) -> tuple[np.ndarray, list[Phoneme]]:
-    """Sentences and pauses, from `_MARGIN` before a clip's first frame to `_MARGIN` after its last.
+    """Random sentences and pauses, from `_MARGIN` before a clip's first frame to `_MARGIN` after its last.
 
     Returns:
         samples: (N,) float32 at 16 kHz.
@@ -192,12 +197,12 @@ def _speech(person: Identity, frames: int, rng: np.random.Generator) -> tuple[np
     found: list[Phoneme] = []
     at = float(rng.uniform(-1.5, 0.3))
     while at < length:
-        manner = replace(
+        voice = replace(
             person.voice,
             rate=int(person.voice.rate * rng.uniform(0.85, 1.2)),
             pitch=int(np.clip(person.voice.pitch + rng.normal(0, 6), 0, 99)),
         )
-        said, phonemes = speak(sentence(rng), manner)
+        said, phonemes = speak(sentence(rng), voice)
         first = round(at * SAMPLE_RATE)
         here = said[max(0, -first) :][: max(0, len(samples) - max(first, 0))]
         samples[max(first, 0) : max(first, 0) + len(here)] += here * np.float32(rng.uniform(0.7, 1.2))
@@ -208,73 +213,110 @@ def _speech(person: Identity, frames: int, rng: np.random.Generator) -> tuple[np
 
 
 def _recorded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A room, a microphone and a level; nothing is delayed.
+    """Simulate breath, a room, a microphone and a level, none of which delays the samples.
 
     Args:
         samples: (N,) float32 at 16 kHz.
-        rng: decides.
+        rng: random generator.
 
     Returns:
         (N,) int16.
     """
-    count = len(samples)
-    voiced = samples / max(1e-6, float(np.sqrt(np.mean(samples**2))))
-    # Breath: the noise of a real throat, which a formant synthesiser lacks, as loud as the voice of the moment.
-    loudness = np.sqrt(np.maximum(fftconvolve(voiced**2, np.ones(320) / 320, mode="same"), 0))
-    voiced = voiced + rng.uniform(0.0, 0.12) * loudness * rng.standard_normal(count)
+    breathing = _with_breath(_normalised(samples), rng)
+    coloured = _normalised(_coloured(_in_room(breathing, rng), rng))
+    octaves = _octaves(len(samples))
+    spectrum = np.fft.rfft(rng.standard_normal(len(samples))) * 2.0 ** (-octaves * rng.uniform(0.0, 0.6))
+    noise = np.fft.irfft(spectrum, len(samples))
+    noise *= 10 ** (-rng.uniform(12, 50) / 20) / max(1e-6, float(np.sqrt(np.mean(noise**2))))
+    level = 10 ** (rng.uniform(-30, -15) / 20)
+    return np.clip((coloured + noise) * level * 32767, -32768, 32767).astype(np.int16)
+
+
+def _with_breath(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add aspiration noise, which a formant synthesiser lacks, in proportion to the momentary loudness."""
+    loudness = np.sqrt(np.maximum(fftconvolve(samples**2, np.ones(320) / 320, mode="same"), 0))
+    return samples + rng.uniform(0.0, 0.12) * loudness * rng.standard_normal(len(samples))
+
+
+def _in_room(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add reverberation: noise that decays by 60 dB in a random time."""
     decay = rng.uniform(0.05, 0.45)
     tail = np.arange(int(decay * SAMPLE_RATE)) / SAMPLE_RATE
-    echo = rng.standard_normal(len(tail)) * np.exp(-6.9 * tail / decay)
+    echo = rng.standard_normal(len(tail)) * np.exp(-6.9 * tail / decay)  # 6.9 = ln(1000)
     echo[: int(0.004 * SAMPLE_RATE)] = 0
     echo *= rng.uniform(0.0, 0.35) / max(1e-6, float(np.sqrt((echo**2).sum())))
     echo[0] = 1.0
-    wet = fftconvolve(voiced, echo)[:count]
-    # Microphone and room colour: a smooth gain over frequency without phase, so without delay.
-    spectrum = np.fft.rfft(wet)
-    octaves = np.log2(np.maximum(np.fft.rfftfreq(count, 1 / SAMPLE_RATE), 40) / 1000)
+    return np.asarray(fftconvolve(samples, echo)[: len(samples)])
+
+
+def _coloured(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Apply the frequency response of microphone and room: a smooth gain of zero phase, so without delay."""
+    octaves = _octaves(len(samples))
     knots = np.linspace(octaves[0], octaves[-1], 7)
     gain = np.interp(octaves, knots, rng.normal(0, 3, 7)) + octaves * rng.normal(0, 1.5)
-    spectrum *= 10 ** (np.clip(gain, -18, 18) / 20)
-    wet = np.fft.irfft(spectrum, count)
-    wet /= max(1e-6, float(np.sqrt(np.mean(wet**2))))
-    hiss = np.fft.rfft(rng.standard_normal(count)) * 2.0 ** (-octaves * rng.uniform(0.0, 0.6))
-    noise = np.fft.irfft(hiss, count)
-    noise *= 10 ** (-rng.uniform(12, 50) / 20) / max(1e-6, float(np.sqrt(np.mean(noise**2))))
-    level = 10 ** (rng.uniform(-30, -15) / 20)
-    return np.clip((wet + noise) * level * 32767, -32768, 32767).astype(np.int16)
+    spectrum = np.fft.rfft(samples) * 10 ** (np.clip(gain, -18, 18) / 20)
+    return np.fft.irfft(spectrum, len(samples))
 
 
-def _wander(rng: np.random.Generator, count: int, seconds: float) -> np.ndarray:
-    """Smooth random motion of unit variance with a time constant, (count,)."""
-    width = max(seconds * FPS, 0.5)
-    reach = int(4 * width)
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-    kernel /= np.sqrt((kernel**2).sum())
-    return np.convolve(rng.standard_normal(count + 2 * reach), kernel, mode="valid")
+def _octaves(count: int) -> np.ndarray:
+    """Frequencies of a real Fourier transform of `count` samples, in octaves from 1 kHz."""
+    return np.log2(np.maximum(np.fft.rfftfreq(count, 1 / SAMPLE_RATE), 40) / 1000)
+
+
+def _normalised(samples: np.ndarray) -> np.ndarray:
+    """Scale to a root mean square of 1."""
+    return samples / max(1e-6, float(np.sqrt(np.mean(samples**2))))
 
 
 def _frames(
-    person: Identity, where: Scene, phonemes: list[Phoneme], count: int, rng: np.random.Generator
+    person: Identity, filmed_in: Scene, phonemes: list[Phoneme], count: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """The pictures of a clip, (H, W, 3) uint8 each."""
-    style = person.style
+    track = _track(person, phonemes, count, rng)
+    blink = _blinks(count, rng)
+    lively = 0.3 + 1.2 * person.liveliness
+    brow = 0.5 * lively * _wander(rng, count, 0.35)
+    pose = _poses(track, lively, rng)
+    puppet = Puppet(builtin(), person.look, filmed_in)
+    points = puppet.positions(track, blink, brow, pose)
+    # Two unsigned halves: adding signed numbers to pixels takes six times as long.
+    grain = (rng.normal(0, filmed_in.noise, (HEIGHT + 32, WIDTH + 32, 1)) * [1, 1, 1]).round()
+    brighter, darker = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
+    for place, gesture in zip(points, track, strict=True):
+        down, right = rng.integers(0, 33, 2)
+        window = np.s_[down : down + HEIGHT, right : right + WIDTH]
+        frame = puppet.draw(place, gesture)
+        yield np.asarray(cv2.subtract(cv2.add(frame, brighter[window]), darker[window]), np.uint8)
+
+
+def _track(person: Identity, phonemes: list[Phoneme], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Gestures of each frame, (T, 8), averaged while the shutter is open, with random variation."""
     # A frame shows the middle of its 40 ms; the shutter is open for a part of it.
     shutter = np.array([-0.25, 0.0, 0.25]) * rng.uniform(0.2, 1.0)
     instants = (np.arange(count)[:, None] + 0.5 + shutter) / FPS
-    track = articulation.gestures(phonemes, instants.ravel(), style).reshape(count, len(shutter), -1).mean(1)
+    track = articulation.gestures(phonemes, instants.ravel(), person.style).reshape(count, len(shutter), -1).mean(1)
     loose = 1 + 0.12 * _wander(rng, count, 0.3)
     track[:, :2] *= np.clip(loose, 0.6, 1.4)[:, None]
     track[:, 3] += 0.07 * _wander(rng, count, 0.5)
+    return np.asarray(track)
+
+
+def _blinks(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Closure of the lids in each frame, (T,) in 0..1."""
     blink = np.zeros(count)
     at = float(rng.exponential(2.0))
     while at < count / FPS:
         seconds = np.arange(count) / FPS - at
         blink = np.maximum(blink, np.clip(1.6 - np.abs(seconds - 0.08) / 0.06, 0, 1))
         at += 0.4 + float(rng.exponential(3.0))
+    return blink
+
+
+def _poses(track: np.ndarray, lively: float, rng: np.random.Generator) -> np.ndarray:
+    """Pose of the head in each frame, (T, 5), as `Puppet.positions` takes it; it nods as the jaw opens."""
+    count = len(track)
     loud = track[:, 1] - track[:, 1].mean()
-    lively = 0.3 + 1.2 * person.liveliness
-    brow = 0.5 * lively * _wander(rng, count, 0.35)
-    pose = np.stack(
+    return np.stack(
         [
             rng.normal(0, 0.08) + 0.035 * lively * _wander(rng, count, 0.5),
             rng.normal(0, 0.05) + 0.025 * lively * _wander(rng, count, 0.35) - 0.02 * lively * loud,
@@ -284,13 +326,12 @@ def _frames(
         ],
         1,
     )
-    puppet = Puppet(person.look, where)
-    points = puppet.positions(track, blink, brow, pose)
-    # Two unsigned halves: adding signed numbers to pixels takes six times as long.
-    grain = (rng.normal(0, where.noise, (HEIGHT + 32, WIDTH + 32, 1)) * [1, 1, 1]).round()
-    brighter, darker = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
-    for place, gesture in zip(points, track, strict=True):
-        down, right = rng.integers(0, 33, 2)
-        window = np.s_[down : down + HEIGHT, right : right + WIDTH]
-        frame = puppet.draw(place, gesture)
-        yield np.asarray(cv2.subtract(cv2.add(frame, brighter[window]), darker[window]), np.uint8)
+
+
+def _wander(rng: np.random.Generator, count: int, seconds: float) -> np.ndarray:
+    """Smooth random motion of unit variance, (count,), with a time constant in seconds."""
+    width = max(seconds * FPS, 0.5)
+    reach = int(4 * width)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    kernel /= np.sqrt((kernel**2).sum())
+    return np.convolve(rng.standard_normal(count + 2 * reach), kernel, mode="valid")

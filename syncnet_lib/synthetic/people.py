@@ -1,18 +1,18 @@
-"""Who talks in the synthetic corpus, what they say and where they are filmed, all drawn at random."""
+"""The random draws of the synthetic corpus: identities, what they say, and the scenes in which they are filmed."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from syncnet_lib.synthetic.articulation import Style
-from syncnet_lib.synthetic.portrait import Look, Scene
+from syncnet_lib.synthetic.painting import Look, Scene
 from syncnet_lib.synthetic.voice import Voice
 
 LATE = -0.012
-"""Seconds by which faces follow the dominance model. Measured with mediapipe on decoded clips, the correlation of lip
-aperture with loudness then peaks where it does in GRID's real clips, 0.4 frames after the sound."""
+"""Delay in seconds of the face against the dominance model. With it the correlation of lip aperture (mediapipe, on
+decoded clips) with loudness peaks where it does in GRID's real clips: aperture 0.4 frames after the audio."""
 
-# GRID's command grammar (Cooke et al. 2006).
+# GRID's command grammar [Cooke06].
 _GRID = (
     ("bin", "lay", "place", "set"),
     ("blue", "green", "red", "white"),
@@ -52,7 +52,7 @@ _ACCENTS = (
     *("en", "en-us", "en-gb-x-rp", "en-gb-scotland", "en-us-nyc", "en-029", "en-gb-x-gbcwmd", "en-gb-x-gbclan"),
 )
 _FOREIGN = ("de", "nl", "it", "es", "pl", "sv", "pt", "fr")
-"""English read out by the rules of another language: an accent, and other sounds."""
+"""English text read by the rules of another language: a foreign accent and other phonemes."""
 _MALE = (
     *("m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "klatt", "klatt2", "klatt3", "klatt4", "Alex", "Andy"),
     *("Mario", "Lee", "Michael", "Mike", "ed", "paul", "john", "max", "rob", "robert", "david", "edward"),
@@ -63,11 +63,13 @@ _FEMALE = (*("f1", "f2", "f3", "f4", "f5", "Alicia", "Andrea", "Annie", "anika",
 
 @dataclass(frozen=True)
 class Identity:
-    """Somebody who talks.
+    """A talking person.
 
     Args:
-        look, voice, style: face, sound and manner.
-        liveliness: 0..1 how much head and brows move.
+        look: appearance.
+        voice: sound.
+        style: articulation.
+        liveliness: 0..1, how much head and brows move.
     """
 
     look: Look
@@ -77,24 +79,24 @@ class Identity:
 
 
 def identity(seed: int, speaker: int) -> Identity:
-    """A face, a voice and a manner; every other speaker is a woman.
+    """Draw a person; every other speaker is a woman.
 
     Args:
-        seed: of the corpus.
-        speaker: number of the person.
+        seed: random seed of the corpus.
+        speaker: number of the person; the same seed and number give the same person.
     """
     rng = np.random.default_rng([seed, 2, speaker])
     woman = speaker % 2 == 0
 
-    def near(middle: float, spread: float, low: float = -np.inf, high: float = np.inf) -> float:
-        return float(np.clip(rng.normal(middle, spread), low, high))
+    def near(mean: float, deviation: float, low: float = -np.inf, high: float = np.inf) -> float:
+        return float(np.clip(rng.normal(mean, deviation), low, high))
 
     tone = float(
         rng.choice([rng.uniform(0.82, 1.02), rng.uniform(0.6, 0.85), rng.uniform(0.33, 0.6)], p=[0.6, 0.25, 0.15])
     )
     warmth = rng.uniform(-0.06, 0.06)
     hair = rng.uniform(0.2, 1.3)
-    grown = (
+    beard = (
         0.0 if woman else float(rng.choice([0.0, rng.uniform(0.08, 0.3), rng.uniform(0.4, 0.85)], p=[0.4, 0.35, 0.25]))
     )
     look = Look(
@@ -114,8 +116,8 @@ def identity(seed: int, speaker: int) -> Identity:
         suit=_three(rng.uniform(0.2, 1.1, 3)),
         lip_colour=(rng.uniform(0.62, 0.85), rng.uniform(0.32, 0.62), rng.uniform(0.32, 0.6)),
         lip_strength=rng.uniform(0.0, 0.85),
-        beard=grown,
-        moustache=grown * rng.uniform(0.5, 1.1),
+        beard=beard,
+        moustache=beard * rng.uniform(0.5, 1.1),
         folds=rng.uniform(0.0, 0.4),
         teeth=rng.uniform(0.6, 1.0),
         teeth_shown=near(1.0, 0.6, -0.5, 2.2),
@@ -144,7 +146,7 @@ def identity(seed: int, speaker: int) -> Identity:
 
 
 def sentence(rng: np.random.Generator) -> str:
-    """Something to say: a command of GRID's grammar, or words in any order."""
+    """Draw a sentence: a command of GRID's grammar, or two to eight words in random order."""
     if rng.random() < 0.4:
         return " ".join(str(rng.choice(slot)) for slot in _GRID)
     return " ".join(rng.choice(_WORDS, int(rng.integers(2, 9))))
@@ -155,11 +157,11 @@ def _three(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def scene(rng: np.random.Generator, width: int, height: int) -> Scene:
-    """A place to film somebody in.
+    """Draw a camera, its light and a background.
 
     Args:
-        rng: decides.
-        width, height: of the frame, pixels.
+        rng: random generator.
+        width, height: size of the frame in pixels.
     """
     scale = float(rng.uniform(0.8, 1.35))
     hue = rng.uniform(20, 230, 3)

@@ -1,14 +1,15 @@
-"""A portrait as a puppet: lips, jaw, lids, brows and head move, and it is drawn frame by frame.
+"""Animation of a portrait: lips, jaw, lids, brows and head move, and frames are rendered by texture mapping.
 
-The mouth's own unit of length is half the width of the resting mouth; others are pixels of the photograph.
+Lengths are pixels of the photograph, inside the mouth half the width of the resting mouth.
 """
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8
 from scipy.interpolate import CubicSpline
 
-from syncnet_lib.synthetic import portrait
 from syncnet_lib.synthetic.articulation import GESTURES
+from syncnet_lib.synthetic.painting import Look, Scene, backdrop, painted
 from syncnet_lib.synthetic.portrait import (
     BROWS,
     INNER,
@@ -19,15 +20,14 @@ from syncnet_lib.synthetic.portrait import (
     OVAL,
     STILL,
     UPPER_LIDS,
-    Look,
-    Scene,
+    Photo,
 )
 
 _DETAIL = (("everything", 4), ("face", 2), ("mouth", 1))
-"""The map from frame to texture is made at these steps and interpolated: exact but for the edges of triangles."""
+"""Parts of the mesh, and the step in pixels at which texture coordinates are computed; others are interpolated."""
 
-# The resting mouth in half mouth widths, corner to corner along the landmarks of `portrait`; the photograph itself has
-# a smile and parted lips. Proportions of an adult's mouth at rest, chosen by eye.
+# The resting mouth from corner to corner, at the lip landmarks of `portrait`, in half mouth widths. Proportions of an
+# adult's mouth, chosen by eye; the built-in photograph smiles with parted lips.
 _AT = np.array([-1.0, -0.86, -0.66, -0.43, -0.19, 0.0, 0.19, 0.43, 0.66, 0.86, 1.0])
 _AT_INNER = np.array([-0.93, -0.82, -0.63, -0.41, -0.19, 0.0, 0.19, 0.41, 0.63, 0.82, 0.93])
 _UPPER_LIP = np.array([0.0, 0.10, 0.21, 0.30, 0.345, 0.30, 0.345, 0.30, 0.21, 0.10, 0.0])
@@ -36,32 +36,33 @@ _SEAM = np.array([0.0, -0.01, -0.015, -0.01, 0.01, 0.025, 0.01, -0.01, -0.015, -
 
 
 class Puppet:
-    """One person before one camera, ready to be drawn.
+    """An animated person in a scene.
 
     Args:
-        look: the person.
-        scene: the camera, light and background.
+        photo: the photograph of the face.
+        look: appearance of the person.
+        scene: camera, light and background.
     """
 
-    def __init__(self, look: Look, scene: Scene) -> None:
+    def __init__(self, photo: Photo, look: Look, scene: Scene) -> None:
         self._look, self._scene = look, scene
-        source, mesh = portrait.photo(), portrait.mesh()
+        mesh = photo.mesh
         self._triangles, self._texture_points = mesh.triangles, mesh.texture
         self._rows = {name: mesh.rows(group) for name, group in _GROUPS.items()}
         # Model space: eyes level, origin between them.
-        eyes = source.points[[468, 473], :2]
+        eyes = photo.points[[468, 473], :2]
         self._eye_distance = float(np.linalg.norm(eyes[1] - eyes[0]))
         cos, sin = (eyes[1] - eyes[0]) / self._eye_distance
         flat = self._shaped((mesh.points - eyes.mean(0)) @ np.array([[cos, sin], [-sin, cos]]).T)
         around = len(mesh.points) - len(mesh.landmarks)
-        self._depth = np.concatenate([source.points[mesh.landmarks, 2], np.full(around, _BEHIND)])
+        self._depth = np.concatenate([photo.points[mesh.landmarks, 2], np.full(around, _BEHIND)])
         chin = flat[self._rows["chin"][0], 1]
         self._follows = 1 - 0.8 * _smooth((flat[:, 1] - 1.2 * chin) / chin)
         self._rest = self._relaxed(flat)
         self._spread = self._spreading(len(mesh.landmarks))
         self._middle = self._rest[self._rows["oval"]].mean(0)
         self._mirror = np.array([-1.0 if look.mirror else 1.0, 1.0])
-        # Neighbouring parts overlap by a triangle, because a part's interpolated border is left to the coarser one.
+        # Parts overlap by a triangle: a part's border, interpolated, is taken from the coarser part below it.
         touching = {name: np.isin(self._triangles, self._rows[name]) for name in ("oval", "lips")}
         inside = (np.arange(len(mesh.points)) < len(mesh.landmarks))[self._triangles].all(1)
         chosen = {
@@ -70,12 +71,12 @@ class Puppet:
             "mouth": touching["lips"].any(1),
         }
         self._parts = {name: (which, np.unique(self._triangles[which])) for name, which in chosen.items()}
-        self._light = scene.exposure * (1 - 0.22 * scene.light[1])  # as `portrait.painted` lights the mouth
-        self._texture = portrait.painted(look, scene)
-        self._backdrop = portrait.backdrop(scene)
+        self._light = scene.exposure * (1 - 0.22 * scene.light[1])  # as in `painted`
+        self._texture = painted(photo, look, scene)
+        self._backdrop = backdrop(scene)
 
     def _shaped(self, flat: np.ndarray) -> np.ndarray:
-        """Give the face its own proportions; smooth, so hair and neck follow."""
+        """Apply the proportions of the look; smooth, so that hair and neck follow."""
         look = self._look
         x, y = flat[:, 0].copy(), flat[:, 1].copy()
         chin = float(y[self._rows["chin"]].max())
@@ -90,7 +91,7 @@ class Puppet:
         return np.stack([x, y], 1)
 
     def _relaxed(self, flat: np.ndarray) -> np.ndarray:
-        """Put the resting mouth in the place of the photograph's smile, the cheeks following."""
+        """Replace the photograph's mouth by the mouth at rest; the cheeks follow."""
         look, rows = self._look, self._rows
         nose, chin = flat[rows["nose_base"][0]], flat[rows["chin"][0]]
         self._half = 0.395 * self._eye_distance * look.mouth_width
@@ -108,7 +109,7 @@ class Puppet:
         return moved
 
     def _contours(self, track: np.ndarray) -> np.ndarray:
-        """Lip landmarks in the order of `_LIPS` for gestures (T, 8): (T, 40, 2) in model space."""
+        """Lip landmarks, `OUTER` then `INNER`, for gestures (T, 8): (T, 40, 2) in model space."""
         look = self._look
         aperture, _, rounded, spread, press, tuck, raised, _ = (track[:, i, None] for i in range(len(GESTURES)))
         opened = np.maximum(aperture, 0)
@@ -139,7 +140,7 @@ class Puppet:
         return self._seat + self._half * np.stack([x, np.concatenate([outer, inner], 1)], 2)
 
     def _spreading(self, landmarks: int) -> np.ndarray:
-        """(V, K) how much each vertex follows the controls outer lips, jaw, lids, brows; anchors hold still."""
+        """(V, K) weights by which vertices follow the controls: outer lips, jaw, lids, brows; anchors stay in place."""
         rows, rest = self._rows, self._rest
         controls = [rows["outer"], rows["jaw"], rows["lids"], rows["brows"]]
         anchors = np.setdiff1d(rows["still"], np.concatenate(controls))
@@ -147,17 +148,23 @@ class Puppet:
         places = np.concatenate([*controls, anchors, ring])
         return _interpolator(rest, rest[places])[:, : sum(len(c) for c in controls)]
 
-    def positions(self, track: np.ndarray, blink: np.ndarray, brow: np.ndarray, pose: np.ndarray) -> np.ndarray:
-        """Where the mesh is at each instant.
+    def positions(
+        self,
+        track: Float[np.ndarray, "frames gestures"],
+        blink: Float[np.ndarray, " frames"],
+        brow: Float[np.ndarray, " frames"],
+        pose: Float[np.ndarray, "frames 5"],
+    ) -> Float[np.ndarray, "frames vertices 2"]:
+        """Vertices of the mesh in each frame.
 
         Args:
             track: (T, 8) gestures, see `articulation.GESTURES`.
-            blink: (T,) 0..1, lids closed.
-            brow: (T,) -1..1, brows raised.
-            pose: (T, 5) yaw, pitch, roll in radians, then right and down in pixels of the photograph.
+            blink: (T,) 0..1, closure of the lids.
+            brow: (T,) -1..1, raise of the brows.
+            pose: (T, 5) yaw, pitch and roll in radians, then shift right and down in pixels of the photograph.
 
         Returns:
-            (T, V, 2) frame pixels.
+            (T, V, 2) x and y in frame pixels.
         """
         rows, rest = self._rows, self._rest
         lips = self._contours(track) - rest[rows["lips"]]
@@ -185,12 +192,14 @@ class Puppet:
         scene = self._scene
         return np.asarray((points - self._middle) * self._mirror * scene.scale + scene.centre)
 
-    def draw(self, points: np.ndarray, track: np.ndarray) -> np.ndarray:
-        """One frame without the sensor's noise.
+    def draw(
+        self, points: Float[np.ndarray, "vertices 2"], track: Float[np.ndarray, " gestures"]
+    ) -> UInt8[np.ndarray, "height width 3"]:
+        """Render a frame, without sensor noise.
 
         Args:
-            points: (V, 2) of `positions`.
-            track: (8,) gestures of that instant, for teeth and tongue.
+            points: (V, 2) vertices, of `positions`.
+            track: (8,) gestures of the frame, which place teeth and tongue.
 
         Returns:
             (H, W, 3) uint8 RGB.
@@ -224,9 +233,9 @@ class Puppet:
         return frame
 
     def _mouth(self, frame: np.ndarray, points: np.ndarray, track: np.ndarray) -> None:
-        """Draw what is seen between the lips: cavity, tongue, teeth; and the dark line where lips meet."""
-        rows, scene, look = self._rows, self._scene, self._look
-        inner = points[rows["inner"]]
+        """Draw what is seen between the lips, in place: cavity, tongue and teeth, and the dark line where lips meet."""
+        scene, look = self._scene, self._look
+        inner = points[self._rows["inner"]]
         unit = self._half * scene.scale
         left, right = inner[0], inner[len(INNER) // 2]
         if look.mirror:
@@ -236,29 +245,51 @@ class Puppet:
         part = frame[y0:y1, x0:x1]
         if part.size == 0:
             return
-        aperture, jaw, _, _, _, _, _, tongue = track
+        aperture = max(track[GESTURES.index("aperture")], 0)
         across = (right - left) / max(float(np.linalg.norm(right - left)), 1e-6)
         yy, xx = np.mgrid[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
-        # The corners move while talking; the seam between the upper teeth and the lip at rest does not.
-        centre = (left + right) / 2 - across[::-1] * [-1, 1] * unit * 0.16 * max(aperture, 0)
+        # The corners move with the lips; teeth, on whose edge the seam lies at rest, do not.
+        centre = (left + right) / 2 - across[::-1] * [-1, 1] * unit * 0.16 * aperture
         x = ((xx - centre[0]) * across[0] + (yy - centre[1]) * across[1]) / unit
         y = ((yy - centre[1]) * across[0] - (xx - centre[0]) * across[1]) / unit
-        soft = 1.0 / unit
-        corner_right = float((right - centre) @ across) / unit
-        corner_left = -corner_right
+        soft = 1.0 / unit  # a pixel
+        corner = float((right - centre) @ across) / unit
+        top = np.interp(x, *_edge(inner[: len(INNER_UPPER)], centre, across, unit))
+        bottom = np.interp(x, *_edge(inner[_LOWER_OF_INNER], centre, across, unit))
+        colour = self._oral_cavity(x, y, soft, track)
+        colour *= (0.55 + 0.45 * np.clip((y - top) / 0.16, 0, 1))[..., None]  # the shadow of the upper lip
+        colour = np.minimum(colour * self._light, 255) / 255
+        colour = 255 * np.clip(colour**scene.gamma * scene.colour, 0, 1)
+        # Share of each pixel's height that lies between the lips, so that closed lips leave nothing open.
+        between = np.clip((np.minimum(y + soft / 2, bottom) - np.maximum(y - soft / 2, top)) / soft, 0, 1)
+        ends = _step(np.minimum(x + corner, corner - x), soft)
+        between *= ends
+        # The dark line where lips meet is thin and faint towards the corners.
+        seam = np.clip(1 - np.abs(y - (top + bottom) / 2) / (0.5 * (bottom - top) + 0.055), 0, 1) * ends
+        lips = part * (1 - 0.5 * seam * np.clip(1.25 - np.abs(x / corner), 0, 1))[..., None]
+        part[:] = np.clip(lips + (colour - lips) * between[..., None], 0, 255)
+        if scene.blur > 0.25:  # the texture is already blurred by the lens
+            part[:] = cv2.GaussianBlur(part, (0, 0), scene.blur * 0.7)
 
-        def step(distance: np.ndarray, width: float = soft) -> np.ndarray:
-            return np.clip(distance / width + 0.5, 0, 1)
+    def _oral_cavity(self, x: np.ndarray, y: np.ndarray, soft: float, track: np.ndarray) -> np.ndarray:
+        """Colours of what is behind the lips, (h, w, 3) RGB 0..255, in white light.
 
+        Args:
+            x, y: (h, w) position in half mouth widths from the middle of the resting seam.
+            soft: size of a pixel in the same unit.
+            track: (8,) gestures.
+        """
+        look = self._look
+        aperture, jaw, tongue = (track[GESTURES.index(name)] for name in ("aperture", "jaw", "tongue"))
         bend = 0.10 * x * x
         upper_edge = 0.075 * look.teeth_shown - bend
         lower_edge = 0.09 + 0.72 * jaw - 0.04 * look.teeth_shown + bend
         tooth = np.abs(np.sin(np.pi * (np.abs(x) + 0.01) / 0.30)) ** 0.35
         sides = np.clip(1.08 - 0.75 * x * x, 0.15, 1)
-        upper_teeth = step(upper_edge + 0.02 * tooth - y) * step(0.85 - np.abs(x), 0.1)
-        lower_teeth = step(y - lower_edge) * step(0.7 - np.abs(x), 0.1)
+        upper_teeth = _step(upper_edge + 0.02 * tooth - y, soft) * _step(0.85 - np.abs(x), 0.1)
+        lower_teeth = _step(y - lower_edge, soft) * _step(0.7 - np.abs(x), 0.1)
         tongue_top = 0.08 + 0.5 * jaw - 0.42 * tongue * (0.35 + 0.65 * min(1.0, 2 * max(aperture, 0))) + 0.55 * x * x
-        tongue_here = step(y - tongue_top, 0.10)
+        tongue_here = _step(y - tongue_top, 0.10)
         dark = np.array([46.0, 22.0, 20.0])
         flesh = np.array([150.0, 78.0, 76.0])
         ivory = np.array([238.0, 228.0, 208.0]) * look.teeth
@@ -267,29 +298,15 @@ class Puppet:
         shade = (sides * (0.72 + 0.28 * tooth))[..., None]
         colour += (ivory * 0.80 * shade - colour) * lower_teeth[..., None]
         colour += (ivory * shade - colour) * upper_teeth[..., None]
-        top = np.interp(x, *_edge(inner[: len(INNER_UPPER)], centre, across, unit))
-        bottom = np.interp(x, *_edge(inner[_LOWER_OF_INNER], centre, across, unit))
-        colour *= (0.55 + 0.45 * np.clip((y - top) / 0.16, 0, 1))[..., None]  # the upper lip's shadow
-        colour = np.minimum(colour * self._light, 255) / 255
-        colour = 255 * np.clip(colour**scene.gamma * scene.colour, 0, 1)
-        # Share of each pixel's height that lies between the lips: exact at any opening, so closed is closed.
-        between = np.clip((np.minimum(y + soft / 2, bottom) - np.maximum(y - soft / 2, top)) / soft, 0, 1)
-        ends = step(np.minimum(x - corner_left, corner_right - x))
-        between *= ends
-        # Where lips meet there is a dark line, thin and faint towards the corners.
-        seam = np.clip(1 - np.abs(y - (top + bottom) / 2) / (0.5 * (bottom - top) + 0.055), 0, 1) * ends
-        lips = part * (1 - 0.5 * seam * np.clip(1.25 - np.abs(x / corner_right), 0, 1))[..., None]
-        part[:] = np.clip(lips + (colour - lips) * between[..., None], 0, 255)
-        if scene.blur > 0.25:  # the texture is already as blurred as the lens makes it
-            part[:] = cv2.GaussianBlur(part, (0, 0), scene.blur * 0.7)
+        return np.asarray(colour)
 
 
 _BEHIND = 25.0
-"""Depth of hair, neck and clothes, pixels behind the middle of the face."""
+"""Depth of hair, neck and clothes: pixels behind the middle of the face."""
 _FLAT = 0.2
-"""Twice the area in square pixels under which a triangle is folded up between its neighbours and not drawn."""
+"""Twice the area in square pixels below which a triangle counts as folded and is not drawn."""
 _NOWHERE = -100.0
-"""A texture coordinate outside of the texture."""
+"""A coordinate outside the texture."""
 _GROUPS: dict[str, tuple[int, ...]] = {
     "lips": OUTER + INNER,
     "outer": OUTER,
@@ -305,42 +322,47 @@ _GROUPS: dict[str, tuple[int, ...]] = {
     "still": STILL,
 }
 _LOWER_OF_INNER = [0, *range(len(INNER) - 1, len(INNER_UPPER) - 2, -1)]
-"""Positions in `_INNER` of the lower inner lip, corner to corner."""
+"""Positions in `INNER` of the lower inner lip, corner to corner."""
 
 
 _FINER = CubicSpline(np.arange(len(INNER_UPPER)), np.eye(len(INNER_UPPER)))(np.linspace(0, len(INNER_UPPER) - 1, 41))
-"""(41, 11): a smooth curve through the landmarks of a lip's edge."""
+"""(41, 11) matrix of the cubic spline through the landmarks of a lip's edge."""
 
 
 def _edge(points: np.ndarray, centre: np.ndarray, across: np.ndarray, unit: float) -> tuple[np.ndarray, np.ndarray]:
-    """A lip's edge as y over rising x, both in mouth units."""
+    """A lip's edge as y over increasing x, in half mouth widths."""
     at = _FINER @ (points - centre) / unit
     x, y = at @ across, at @ np.array([-across[1], across[0]])
     order = np.argsort(x)
     return x[order], y[order]
 
 
+def _step(distance: np.ndarray, width: float) -> np.ndarray:
+    """0 to 1 over a width around a distance of 0, linear."""
+    return np.clip(distance / width + 0.5, 0, 1)
+
+
 def _smooth(x: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, smooth between."""
+    """Smoothstep: 0 below 0, 1 above 1, cubic between."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
 
 def _interpolator(points: np.ndarray, controls: np.ndarray) -> np.ndarray:
-    """(V, K) weights that carry displacements of K controls to V points (radial basis r, exact at the controls)."""
+    """(V, K) weights that interpolate displacements of K controls at V points, with the radial basis function r."""
     between = np.linalg.norm(controls[:, None] - controls[None], axis=2)
     to = np.linalg.norm(points[:, None] - controls[None], axis=2)
     return np.asarray(np.linalg.solve(between + 1e-3 * np.eye(len(controls)), to.T).T)
 
 
 def _affines(points: np.ndarray, texture: np.ndarray, triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maps from frame to texture pixels, (N, 2, 3), one a triangle; and which triangles face the camera, (N,)."""
+    """Affine map of each triangle from frame to texture pixels, (N, 2, 3); and whether it faces the camera, (N,)."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     p, q, r = (texture[triangles[:, i]] for i in range(3))
     e1, e2, t1, t2 = b - a, c - a, q - p, r - p
     area = e1[:, 0] * e2[:, 1] - e1[:, 1] * e2[:, 0]
     textured = t1[:, 0] * t2[:, 1] - t1[:, 1] * t2[:, 0]
-    # A mirrored person has all triangles turned over, so the majority says which side is the front.
+    # Mirroring turns all triangles over, so the majority decides which side is the front.
     sides = np.sign(area * textured)
     shown = sides * np.sign(sides.sum()) * np.abs(area) > _FLAT
     area = np.where(shown, area, 1.0)[:, None]
@@ -351,14 +373,14 @@ def _affines(points: np.ndarray, texture: np.ndarray, triangles: np.ndarray) -> 
 
 
 def _fill(target: np.ndarray, corners: np.ndarray, maps: np.ndarray, start: np.ndarray, step: int) -> None:
-    """Write texture coordinates into part of a frame's map, where there are triangles.
+    """Rasterise triangles: write texture coordinates into part of a frame's map.
 
     Args:
-        target: (h, w, 2) float32, multiples of `step`; the part of the map that begins at `start`.
+        target: (h, w, 2) float32, h and w multiples of `step`; the part of the map that begins at `start`.
         corners: (N, 3, 2) triangles in frame pixels.
         maps: (N, 2, 3) of `_affines`.
         start: x and y of the part.
-        step: distance of the pixels that are calculated; those between are interpolated.
+        step: distance of the pixels that are computed; those between are interpolated.
     """
     bits = 4
     height, width = target.shape[0] // step, target.shape[1] // step

@@ -110,12 +110,12 @@ def test_a_positive_offset_means_that_the_sound_is_ahead(tmp_path: Path) -> None
     np.testing.assert_array_equal(*pictures)
 
 
-def test_a_dubbed_clip_has_the_sound_of_somebody_else(tmp_path: Path) -> None:
+def test_a_dubbed_clip_has_the_audio_of_somebody_else(tmp_path: Path) -> None:
     plan = _plan(SyntheticSettings(clips=40, identities=3, noisy_share=0.9), 0)
     dubbed = [clip for clip in plan if clip.kind == "dubbed"]
     assert len(dubbed) == 18
-    assert all(clip.sound_of != clip.speaker for clip in dubbed)
-    assert all(clip.sound_of == clip.speaker for clip in plan if clip.kind != "dubbed")
+    assert all(clip.audio_of != clip.speaker for clip in dubbed)
+    assert all(clip.audio_of == clip.speaker for clip in plan if clip.kind != "dubbed")
     shifts = [clip.offset for clip in plan if clip.kind == "shifted"]
     assert min(shifts) < 0 < max(shifts)
 
