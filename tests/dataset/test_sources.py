@@ -166,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # pooch waits ever longer between attempts
+    monkeypatch.setattr(grid, "BACK_OFF", 0.0)
     monkeypatch.setenv("NO_PROXY", "*")
     with Server() as running:
         thread = threading.Thread(target=running.serve_forever)
@@ -226,6 +226,7 @@ def test_missing_file_on_the_server(server: Server, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="404") as error:
         grid.download("s99.zip", tmp_path, server.url, progress=False)
     assert "\n" not in str(error.value)
+    assert len(server.asked) == 1, "what is not there is not asked for again"
 
 
 def test_grid(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
