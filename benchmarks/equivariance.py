@@ -27,7 +27,7 @@ import typer
 from syncnet_lib import files, parallel
 from syncnet_lib.measurement import analyse, checkpoints, stream, verdict
 from syncnet_lib.measurement.result import Result
-from syncnet_lib.measurement.stream import Seen
+from syncnet_lib.measurement.stream import Event
 from syncnet_lib.media import audio, decode, encode, remux
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.paths import ROOT
@@ -51,7 +51,7 @@ class Bench:
         self.model, self.info = checkpoints.load(checkpoint, "cpu")
         self.settings = analyse.settings_for(self.model, 15, None, cropped=False)
 
-    def measure(self, path: Path, seen: list[Seen] | None = None) -> Result:
+    def measure(self, path: Path, seen: list[Event] | None = None) -> Result:
         """The verdict on a file, by the faces that were seen in one with the same pictures where there is one."""
         return verdict.measure(path, self.model, self.info, self.settings, seen=seen)
 
@@ -86,7 +86,7 @@ class Bench:
                 row["swapped_confidence"] = self.measure(swapped).confidence
         return row
 
-    def changed(self, path: Path, made: Path, k: int, seen: list[Seen] | None) -> int:
+    def changed(self, path: Path, made: Path, k: int, seen: list[Event] | None) -> int:
         """The offset with the sound k frames earlier, which is k frames further ahead."""
         remux.move_sound(path, made, Fraction(-k, FPS))
         offset = self.measure(made, seen).offset_frames

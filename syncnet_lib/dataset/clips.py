@@ -1,14 +1,20 @@
-"""One clip on disk: a face track with its sound; and the columns of the manifest."""
+"""One clip on disk, a face track with its sound: read and written; and the columns of the manifest."""
 
+import functools
 import json
 import wave
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int16, UInt8
 
+from syncnet_lib import files
 from syncnet_lib.errors import InputError
+from syncnet_lib.media import features
+from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE
 
 COLUMNS = {
     "clip_id": "str",
@@ -37,19 +43,19 @@ class Clip:
     """One clip in memory.
 
     Attributes:
-        mouth: (T, 120, 120) uint8 gray, mapped from disk.
-        samples: (T * 640,) int16, 16 kHz mono.
-        mfcc: (4 T, 13) float32, `features.frame_mfcc` of the samples.
-        speech: (T,) bool: which frames carry speech.
-        lip_aperture: (T,) float32 lip aperture over face height; nan where mouth crops were imported.
+        mouth: gray mouth crops, memory-mapped.
+        samples: 16 kHz mono, 640 a frame.
+        mfcc: `features.frame_mfcc` of the samples, 4 rows a frame.
+        speech: which frames carry speech.
+        lip_aperture: opening of the lips over the height of the face; NaN where mouth crops were imported.
         meta: provenance: source file and its hash, time span, shot, track, settings.
     """
 
-    mouth: np.ndarray
-    samples: np.ndarray
-    mfcc: np.ndarray
-    speech: np.ndarray
-    lip_aperture: np.ndarray
+    mouth: UInt8[np.ndarray, "frames 120 120"]
+    samples: Int16[np.ndarray, "frames*640"]
+    mfcc: Float32[np.ndarray, "frames*4 13"]
+    speech: Bool[np.ndarray, "frames"]
+    lip_aperture: Float32[np.ndarray, "frames"]
     meta: dict[str, Any]
 
 
@@ -70,3 +76,80 @@ def load(folder: Path) -> Clip:
     except (OSError, ValueError, EOFError, wave.Error) as error:
         raise InputError(folder, f"is not a clip: {error}", "run the extraction") from error
     return Clip(mouth, samples, mfcc, speech, lip_aperture, meta)
+
+
+class ClipWriter:
+    """One clip on its way to disk. Crops are appended as they come, so that its length costs no memory.
+
+    Args:
+        folder: of the clip, a new one.
+        room: frames of the track for which there is sound; crops beyond them are not written.
+    """
+
+    def __init__(self, folder: Path, room: int) -> None:
+        folder.mkdir()
+        self._folder, self._room = folder, room
+        self.frames = 0
+        self._lip_aperture: list[np.ndarray] = []
+        self._crop_shapes: dict[str, tuple[int, ...]] = {}
+
+    def add(
+        self,
+        mouth: UInt8[np.ndarray, "mouths 120 120"],
+        face: UInt8[np.ndarray, "faces 224 224 3"],
+        lip_aperture: Float32[np.ndarray, "frames"],
+    ) -> None:
+        """Append the crops of some frames; a kind of crop that is not wanted has none."""
+        count = max(0, min(self._room - self.frames, len(lip_aperture)))
+        self.frames += count
+        self._lip_aperture.append(lip_aperture[:count])
+        for name, images in (("mouth", mouth), ("face", face)):
+            if len(images):
+                with (self._folder / f"{name}.npy").open("ab") as file:
+                    if not file.tell():
+                        self._crop_shapes[name] = images.shape[1:]
+                        _write_header(file, 0, images.shape[1:])
+                    file.write(images[:count].tobytes())
+
+    def close(self, samples: Path, first: int) -> float:
+        """Write the sound of the clip and what is computed from it.
+
+        Args:
+            samples: raw int16 samples of the whole video, 16 kHz mono.
+            first: frame of the video with which the clip begins.
+
+        Returns:
+            The share of its frames that carry speech.
+        """
+        for name, shape in self._crop_shapes.items():
+            with (self._folder / f"{name}.npy").open("r+b") as file:
+                _write_header(file, self.frames, shape)
+        np.save(self._folder / "lip_aperture.npy", np.concatenate(self._lip_aperture))
+        mfcc = np.lib.format.open_memmap(
+            self._folder / "mfcc.npy", "w+", np.float32, (self.frames * MFCC_PER_FRAME, MFCC_SIZE)
+        )
+        levels = []
+        with wave.open(str(self._folder / "audio.wav"), "wb") as file, samples.open("rb") as whole:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(SAMPLE_RATE)
+            span = {"start": first * SAMPLES_PER_FRAME, "length": self.frames * SAMPLES_PER_FRAME}
+            read = functools.partial(features.stored, whole, **span)
+            for start, portion, rows in features.portions(read, self.frames):
+                file.writeframes(portion.tobytes())
+                levels.append(features.level(portion))
+                mfcc[start * MFCC_PER_FRAME : start * MFCC_PER_FRAME + len(rows)] = rows
+        mfcc.flush()
+        speech = features.speech(np.concatenate(levels))
+        np.save(self._folder / "speech.npy", speech)
+        return float(speech.mean())
+
+    def discard(self) -> None:
+        """Delete what was written."""
+        files.remove(self._folder)
+
+
+def _write_header(file: IO[bytes], frames: int, shape: tuple[int, ...]) -> None:
+    """Write the header of an .npy of uint8; numpy leaves room in it for the first axis to grow."""
+    descr = {"descr": "|u1", "fortran_order": False, "shape": (frames, *shape)}
+    np.lib.format.write_array_header_1_0(file, descr)

@@ -3,24 +3,25 @@
 A clip is `audio.wav` (16 kHz mono), `audio.npy` ((bins, 1, 13, 20) float32 MFCC, a bin a window of 5 frames, stride one
 frame) and `frames/frame0.jpg`, `frame1.jpg` ... (25 a second).
 
-    python -m syncnet_lib.dataset.exchange OUT                # data/clips, split as data/pairs
-    dvc exp run -S corpus.source=layout ...         # the other way: the pipeline on such a folder (corpus.path)
+`syncnet export OUT` writes the clips of the pipeline so; `corpus.source: layout` runs the pipeline on such a folder.
 """
 
-import argparse
+import itertools
 import re
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import av
 import cv2
 import numpy as np
+from jaxtyping import Float32, UInt8
 from tqdm import tqdm
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
+from syncnet_lib.media.decode import Picture
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, PORTION, WINDOW_FRAMES, WINDOW_MFCC
 
 if TYPE_CHECKING:  # whoever has one video must not wait for pandas
@@ -29,6 +30,8 @@ if TYPE_CHECKING:  # whoever has one video must not wait for pandas
 SPLITS = ("train", "val", "test")
 SOUND, FEATURES, FRAMES = "audio.wav", "audio.npy", "frames"
 """What a clip's folder holds."""
+IMAGES = {".jpg", ".jpeg", ".png", ".bmp"}
+"""File name endings of pictures, in lower case."""
 QUALITY = 95
 """Of the JPEG files, 0-100: at 95 a mouth crop differs by less than one gray level in the mean."""
 SAME = 0.01
@@ -49,24 +52,46 @@ def export(clips_dir: Path, index: "pd.DataFrame", out_dir: Path, progress: bool
     """
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise InputError(out_dir, "is not empty", "give a new folder")
-    with files.write_aside(out_dir) as aside:
+    with files.write_aside(out_dir) as temporary:
         for split in SPLITS:
-            (aside / split).mkdir(parents=True)
+            (temporary / split).mkdir(parents=True)
         for row in tqdm(list(index.itertuples()), desc="export", unit="clip", disable=not progress):
-            source, folder = clips_dir / row.clip_id, aside / row.split / row.clip_id
+            source, folder = clips_dir / row.clip_id, temporary / row.split / row.clip_id
             kind = "mouth" if (source / "mouth.npy").exists() else "face"
             images = np.load(source / f"{kind}.npy", mmap_mode="r")
             write_clip(folder, images, np.load(source / "mfcc.npy", mmap_mode="r"))
             shutil.copyfile(source / "audio.wav", folder / SOUND)
 
 
-def write_clip(folder: Path, images: np.ndarray, mfcc: np.ndarray) -> None:
+def read_index(pairs_dir: Path) -> "pd.DataFrame":
+    """`clip_id` and `split` of every clip that the pairs stage has packed, as `export` takes them.
+
+    Args:
+        pairs_dir: the folder of packed splits.
+
+    Raises:
+        InputError: a split is missing.
+    """
+    import pandas as pd
+
+    indices = [pairs_dir / split / "index.parquet" for split in SPLITS]
+    for path in indices:
+        if not path.is_file():
+            raise InputError(path, "missing", "run the pairs stage first: dvc repro pairs")
+    return pd.concat([pd.read_parquet(path, columns=["clip_id", "split"]) for path in indices])
+
+
+def write_clip(
+    folder: Path,
+    images: UInt8[np.ndarray, "frames height width"] | UInt8[np.ndarray, "frames height width 3"],
+    mfcc: Float32[np.ndarray, "steps 13"],
+) -> None:
     """Write a clip's pictures and MFCC in the exchange layout.
 
     Args:
         folder: of the clip, a new one.
-        images: (T, h, w) uint8 gray or (T, h, w, 3) uint8 RGB.
-        mfcc: (4 T, 13) float32.
+        images: gray or RGB.
+        mfcc: 4 steps a frame.
     """
     (folder / FRAMES).mkdir(parents=True)
     np.save(folder / FEATURES, bins(mfcc))
@@ -76,14 +101,14 @@ def write_clip(folder: Path, images: np.ndarray, mfcc: np.ndarray) -> None:
         (folder / FRAMES / f"frame{number}.jpg").write_bytes(cv2.imencode(".jpg", pixels, quality)[1].tobytes())
 
 
-def bins(mfcc: np.ndarray) -> np.ndarray:
-    """The sound of every window, as [Agrawal] stores it.
+def bins(mfcc: Float32[np.ndarray, "steps 13"]) -> Float32[np.ndarray, "windows 1 13 20"]:
+    """The MFCC of every window, as [Agrawal] stores them.
 
     Args:
-        mfcc: (4 T, 13) float32 of `features.frame_mfcc`.
+        mfcc: of `features.frame_mfcc`, 4 steps a frame.
 
     Returns:
-        (T - 5, 1, 13, 20) float32, a view: bin f is MFCC steps 4 f to 4 f + 20.
+        A view: bin f is MFCC steps 4 f to 4 f + 20; there are as many bins as frames, less 5.
     """
     count = len(mfcc) // MFCC_PER_FRAME - WINDOW_FRAMES
     windows = np.lib.stride_tricks.sliding_window_view(mfcc, WINDOW_MFCC, axis=0)[::MFCC_PER_FRAME][:count]
@@ -116,46 +141,84 @@ def find(tree: Path) -> "tuple[pd.DataFrame, pd.DataFrame]":
     return pd.DataFrame(found, columns=["path", "split"]), pd.DataFrame(sorted(skipped), columns=["file", "reason"])
 
 
+def is_clip(path: Path) -> bool:
+    """Whether a path is a clip in the exchange layout, and not a video."""
+    return (path / FRAMES).is_dir()
+
+
+def has_frames(folder: Path) -> bool:
+    """Whether a folder holds numbered pictures, as `frame_files` gives them."""
+    return bool(_numbered(folder))
+
+
 def frame_files(folder: Path) -> list[Path]:
-    """The pictures of a clip in their order, which is that of the numbers in their names.
+    """The pictures in `frames` of a folder or, without that, in the folder itself, in the order of their numbers.
+
+    The number is the last one in a name (frame12.jpg, take2_00012.png); files without one are not among them.
 
     Raises:
-        InputError: there is none, or a number is missing.
+        InputError: there is none, or a number is missing or there twice.
     """
-    numbered = {}
-    for path in (folder / FRAMES).iterdir():
-        if match := re.fullmatch(r"frame(\d+)\.(jpe?g|png)", path.name, re.IGNORECASE):
-            numbered[int(match[1])] = path
+    numbered = _numbered(folder)
     if not numbered:
-        raise InputError(folder, f"no pictures {FRAMES}/frame0.jpg, frame1.jpg ...")
-    if missing := set(range(min(numbered), max(numbered))) - set(numbered):
-        raise InputError(folder, f"{FRAMES}/frame{min(missing)}.jpg is missing")
-    return [numbered[number] for number in sorted(numbered)]
+        raise InputError(folder, f"no pictures {FRAMES}/frame0.jpg, frame1.jpg ...", "give pictures numbered in order")
+    for (before, _), (number, path) in itertools.pairwise(numbered):
+        if number == before:
+            raise InputError(folder, f"two pictures have the number {number}", "keep one of them")
+        if number != before + 1:
+            missing = path.with_name(f"frame{before + 1}.jpg").relative_to(folder)
+            raise InputError(folder, f"{missing} is missing", "number the pictures without a gap")
+    return [path for _, path in numbered]
 
 
-def frames(folder: Path) -> Iterator[np.ndarray]:
-    """The pictures of a clip, (h, w) uint8 gray or (h, w, 3) uint8 RGB as they were stored.
+def _numbered(folder: Path) -> list[tuple[int, Path]]:
+    place = folder / FRAMES if is_clip(folder) else folder
+    images = [path for path in place.iterdir() if path.suffix.lower() in IMAGES and path.name[0] != "."]
+    return sorted((int(digits[-1]), path) for path in images if (digits := re.findall(r"\d+", path.stem)))
+
+
+def frames(folder: Path) -> Iterator[UInt8[np.ndarray, "height width"] | UInt8[np.ndarray, "height width 3"]]:
+    """The pictures of a clip in the order of their numbers, gray or RGB as they were stored.
 
     Raises:
         InputError: one is missing, cannot be decoded, or has another size than the first.
     """
-    shape = None
+    size = None
     for path in frame_files(folder):
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_ANYCOLOR) if path.stat().st_size else None
-        if image is None:
-            raise InputError(folder, f"{FRAMES}/{path.name} cannot be decoded")
-        shape = shape or image.shape
-        if image.shape != shape:
-            raise InputError(folder, f"{FRAMES}/{path.name} has another size than the first picture")
-        yield image[..., ::-1] if image.ndim == 3 else image
+        image = _read(path, folder)
+        size = size or image.shape
+        if image.shape != size:
+            cause = f"{path.relative_to(folder)} has another size than the first picture"
+            raise InputError(folder, cause, "give pictures of one size")
+        yield image
 
 
-def check_features(folder: Path, mfcc: np.ndarray) -> None:
+def pictures(folder: Path) -> Iterator[Picture]:
+    """The pictures of a folder as those of a video of 25 frames a second; they may differ in size.
+
+    Raises:
+        InputError: one is missing or cannot be decoded.
+    """
+    for path in frame_files(folder):
+        image = _read(path, folder)
+        rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+        yield Picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24"))
+
+
+def _read(path: Path, folder: Path) -> np.ndarray:
+    """A picture of a folder, gray or RGB."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_ANYCOLOR) if path.stat().st_size else None
+    if image is None:
+        raise InputError(folder, f"{path.relative_to(folder)} cannot be decoded", "give pictures as JPEG or PNG")
+    return image[..., ::-1] if image.ndim == 3 else image
+
+
+def check_features(folder: Path, mfcc: Float32[np.ndarray, "steps 13"]) -> None:
     """Refuse a clip whose stored MFCC are not those of its sound; one without them passes.
 
     Args:
         folder: of the clip.
-        mfcc: (4 T, 13) float32 of its `audio.wav`.
+        mfcc: of its `audio.wav`, 4 steps a frame.
 
     Raises:
         InputError: `audio.npy` has another shape or other values.
@@ -183,35 +246,3 @@ def digest(folder: Path) -> str:
     """SHA-256, in hexadecimal, over all that a clip is made of."""
     features = [folder / FEATURES] if (folder / FEATURES).exists() else []
     return files.sha256(folder / SOUND, *features, *frame_files(folder))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Export the clips of a working folder.
-
-    Returns:
-        Exit code: 0, or 2 for what cannot be used, told in one line.
-    """
-    import pandas as pd
-
-    parser = argparse.ArgumentParser(
-        prog="python -m syncnet_lib.dataset.exchange",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("out", type=Path, help="a new folder")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="working folder with clips and pairs")
-    options = parser.parse_args(arguments)
-    try:
-        indices = [options.data / "pairs" / split / "index.parquet" for split in SPLITS]
-        if missing := [path for path in indices if not path.is_file()]:
-            raise InputError(missing[0], "missing", "run the pairs stage first: dvc repro pairs")
-        index = pd.concat([pd.read_parquet(path, columns=["clip_id", "split"]) for path in indices])
-        export(options.data / "clips", index, options.out)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,12 +1,14 @@
 """Shot boundaries on the fly: scenedetect's content detector fed with thumbnails, picture by picture."""
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from enum import Enum
 
 import numpy as np
 from scenedetect import ContentDetector, FrameTimecode
 
 from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.decode import Picture
 
 THUMBNAIL = 128
 """Longer side in pixels of what the detector sees; a cut changes the whole picture, so this is plenty."""
@@ -51,3 +53,15 @@ class ShotFinder:
         if cuts:
             return Cut.YES
         return Cut.MAYBE if score >= DOUBT and score >= SPIKE * usual else Cut.NO
+
+
+def find_cuts(pictures: Iterable[Picture], threshold: float) -> Iterator[tuple[Picture, Cut]]:
+    """Each picture of a video with whether a shot begins with it.
+
+    Args:
+        pictures: of the 25 fps grid.
+        threshold: of `ShotFinder`.
+    """
+    finder = ShotFinder(threshold)
+    for picture in pictures:
+        yield picture, finder.cut_before(picture.thumbnail(THUMBNAIL))

@@ -7,7 +7,7 @@ with the length of a video or of a track.
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -167,6 +167,21 @@ class FaceTracker:
         self._open: list[Track] = []
         self._count = 0
         self._tile = 0
+
+    @property
+    def frames(self) -> int:
+        """How many pictures were shown."""
+        return self._now + 1
+
+    def follow(self, pictures: Iterable[tuple[Picture, Cut]]) -> Iterator[Crops | Track]:
+        """Take a whole video; see `show`.
+
+        Args:
+            pictures: of the 25 fps grid, each with whether a shot begins with it, as `shots.find_cuts` gives them.
+        """
+        for picture, cut in pictures:
+            yield from self.show(picture, cut)
+        yield from self.finish()
 
     def show(self, picture: Picture, cut: Cut) -> Iterator[Crops | Track]:
         """Take the next picture.

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.track import TrackSettings
-from syncnet_lib.measurement.stream import End, Ended, Piece, Seen, check, sound_of, watch
+from syncnet_lib.measurement.stream import Event, TrackCrops, TrackEnd, VideoEnd, check, sound_of, watch
 from syncnet_lib.media import audio, features
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
@@ -140,7 +140,7 @@ def analyse(
     settings: InferSettings,
     device: str = "cpu",
     progress: bool = False,
-    seen: Iterable[Seen] | None = None,
+    seen: Iterable[Event] | None = None,
 ) -> Analysis:
     """Measure every face track of a video.
 
@@ -166,9 +166,9 @@ def analyse(
         found = Analysis([], 0, sound.samples)
         opened: dict[int, _Open] = {}
         for item in seen or watch(path, settings, model.spec.crop, settings.cropped, progress):
-            if isinstance(item, End):
+            if isinstance(item, VideoEnd):
                 found.frames = item.frames
-            elif isinstance(item, Piece):
+            elif isinstance(item, TrackCrops):
                 if item.number not in opened:
                     eyes = idle.pop() if idle else Embedder(model, device, settings.precision)
                     eyes.reset()
@@ -219,7 +219,7 @@ def _listen(path: Path, sound_path: Path, spool: Path, lead: int) -> _Sound:
 
 
 def _end(
-    track: Ended,
+    track: TrackEnd,
     opened: _Open | None,
     sound: _Sound,
     ears: Embedder,

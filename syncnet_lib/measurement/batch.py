@@ -27,7 +27,7 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.faces.track import TrackSettings
 from syncnet_lib.measurement import checkpoints
 from syncnet_lib.measurement.result import Result
-from syncnet_lib.measurement.stream import Seen, frame_files, watch
+from syncnet_lib.measurement.stream import Event, watch
 
 if TYPE_CHECKING:
     from syncnet_lib.measurement.analyse import Edges, InferSettings
@@ -63,7 +63,7 @@ class _Job:
     path: Path
     options: Options
     progress: bool = False
-    seen: prefetch.Apart[Seen] | None = None
+    seen: prefetch.Apart[Event] | None = None
 
 
 @dataclass
@@ -117,7 +117,7 @@ def expand(names: Sequence[str], cropped: bool) -> tuple[list[Path], list[Outcom
 def _below(folder: Path, cropped: bool) -> Iterator[Path]:
     from syncnet_lib.media.decode import SUFFIXES
 
-    if cropped and frame_files(folder):
+    if cropped and exchange.has_frames(folder):
         yield folder
         return
     for path in sorted(folder.iterdir()):
@@ -161,13 +161,13 @@ def run(paths: Sequence[Path], options: Options, workers: int, journal: Journal)
                 yield Outcome(job.path, result)
 
 
-def _watching(path: Path, options: Options) -> contextlib.closing[prefetch.Apart[Seen]]:
+def _watching(path: Path, options: Options) -> contextlib.closing[prefetch.Apart[Event]]:
     """A process that watches a video with the settings that measurements have."""
     arguments = path, TrackSettings(), checkpoints.crop(options.checkpoint), options.cropped, True
     return contextlib.closing(prefetch.Apart(_watch, *arguments, count=AHEAD))
 
 
-def _watch(*arguments: Any) -> Iterator[Seen]:
+def _watch(*arguments: Any) -> Iterator[Event]:
     import cv2
 
     cv2.setNumThreads(1)  # the tracker's pictures are small
@@ -197,7 +197,7 @@ def _digest(path: Path) -> str:
     """SHA-256 of a video, or of all that a folder of frames holds."""
     if not path.is_dir():
         return files.sha256(path)
-    inside = [*frame_files(path), path / exchange.SOUND, path.parent / exchange.SOUND]
+    inside = [*exchange.frame_files(path), path / exchange.SOUND, path.parent / exchange.SOUND]
     return files.sha256(*[file for file in inside if file.is_file()])
 
 

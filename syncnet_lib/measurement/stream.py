@@ -15,19 +15,17 @@ from tqdm import tqdm
 from syncnet_lib.dataset import exchange
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.crops import FACE_SIZE
-from syncnet_lib.faces.shots import THUMBNAIL, Cut, ShotFinder
-from syncnet_lib.faces.track import Crops, FaceTracker, Track, TrackSettings
+from syncnet_lib.faces.shots import Cut, find_cuts
+from syncnet_lib.faces.track import Crops, FaceTracker, TrackSettings
 from syncnet_lib.media import decode
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
-
-IMAGES = {".jpg", ".jpeg", ".png", ".bmp"}
 
 Crop = Literal["mouth", "face"]
 
 
 @dataclass(frozen=True)
-class Piece:
+class TrackCrops:
     """The next crops of a track.
 
     Attributes:
@@ -42,7 +40,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrackEnd:
     """A track that is over, by its frames, and why it is not used ("" where it is)."""
 
     number: int
@@ -53,7 +51,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class End:
+class VideoEnd:
     """The video is over.
 
     Attributes:
@@ -63,10 +61,10 @@ class End:
     frames: int
 
 
-Seen = Piece | Ended | End
+Event = TrackCrops | TrackEnd | VideoEnd
 
 
-def watch(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress: bool = False) -> Iterator[Seen]:
+def watch(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress: bool = False) -> Iterator[Event]:
     """Follow all faces of a video.
 
     Args:
@@ -95,7 +93,7 @@ def watch(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progre
             yield picture
 
     yield from _whole(counted()) if cropped and crop == "face" else _followed(counted(), settings, crop, cropped)
-    yield End(count)
+    yield VideoEnd(count)
 
 
 def sound_of(path: Path) -> Path:
@@ -120,7 +118,7 @@ def check(path: Path, cropped: bool) -> None:
     """
     if not path.exists():
         raise InputError(path, "does not exist")
-    if path.is_dir() and not (cropped and frame_files(path)):
+    if path.is_dir() and not (cropped and exchange.has_frames(path)):
         raise InputError(path, "is a folder without videos", "give a video, or a folder of frames with --cropped")
 
 
@@ -128,57 +126,26 @@ def _pictures(path: Path, cropped: bool, progress: bool) -> tuple[Iterable[Pictu
     """Pictures, and how many to expect."""
     check(path, cropped)
     if path.is_dir():
-        images = frame_files(path)
-        return _stills(images), len(images)
+        return exchange.pictures(path), len(exchange.frame_files(path))
     expected = round(decode.probe(path).duration * FPS) if progress else 0
     return decode.pictures(path), expected or None
 
 
-def frame_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, or in `frames` below it, in the order of the last number in their names."""
-    for place in (folder, folder / exchange.FRAMES):
-        images = [file for file in place.iterdir() if file.suffix.lower() in IMAGES] if place.is_dir() else []
-        if images:
-            return sorted(images, key=_number)
-    return []
-
-
-def _number(file: Path) -> tuple[int, str]:
-    digits = "".join(char if char.isdigit() else " " for char in file.stem).split()
-    return int(digits[-1]) if digits else 0, file.name
-
-
-def _stills(images: list[Path]) -> Iterator[Picture]:
-    import av
-
-    for image in images:
-        pixels = cv2.imread(str(image), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise InputError(image, "cannot be decoded", "give pictures as JPEG or PNG")
-        yield Picture(av.VideoFrame.from_ndarray(pixels, format="bgr24"))
-
-
-def _followed(pictures: Iterable[Picture], settings: TrackSettings, crop: Crop, cropped: bool) -> Iterator[Seen]:
+def _followed(pictures: Iterable[Picture], settings: TrackSettings, crop: Crop, cropped: bool) -> Iterator[Event]:
     """Faces by the tracker; a crop has no cuts, and its face is as large as the crop happens to be."""
     if cropped:
         settings = settings.model_copy(update={"min_face_size": 1})
-    tracker = FaceTracker(settings, mouth=crop == "mouth", face=crop == "face")
-    shots = ShotFinder(settings.shot_threshold)
-
-    def items() -> Iterator[Crops | Track]:
-        for picture in pictures:
-            cut = Cut.NO if cropped else shots.cut_before(picture.thumbnail(THUMBNAIL))
-            yield from tracker.show(picture, cut)
-        yield from tracker.finish()
-
-    for item in items():
+        marked: Iterable[tuple[Picture, Cut]] = ((picture, Cut.NO) for picture in pictures)
+    else:
+        marked = find_cuts(pictures, settings.shot_threshold)
+    for item in FaceTracker(settings, mouth=crop == "mouth", face=crop == "face").follow(marked):
         if isinstance(item, Crops):
-            yield Piece(item.track.number, item.mouth if crop == "mouth" else item.face, item.boxes)
+            yield TrackCrops(item.track.number, item.mouth if crop == "mouth" else item.face, item.boxes)
         else:
-            yield Ended(item.number, item.shot, item.first, item.last, item.refused)
+            yield TrackEnd(item.number, item.shot, item.first, item.last, item.refused)
 
 
-def _whole(pictures: Iterable[Picture]) -> Iterator[Seen]:
+def _whole(pictures: Iterable[Picture]) -> Iterator[Event]:
     """Each picture as the face crop that it is."""
     count = 0
     for picture in pictures:
@@ -187,5 +154,5 @@ def _whole(pictures: Iterable[Picture]) -> Iterator[Seen]:
         if pixels.shape[:2] != (FACE_SIZE, FACE_SIZE):
             pixels = cv2.resize(pixels, (FACE_SIZE, FACE_SIZE), interpolation=cv2.INTER_AREA)
         width, height = picture.size
-        yield Piece(0, pixels[None], np.array([[width / 2, height / 2, max(width, height) / 2]], np.float32))
-    yield Ended(0, 0, 0, count - 1)
+        yield TrackCrops(0, pixels[None], np.array([[width / 2, height / 2, max(width, height) / 2]], np.float32))
+    yield TrackEnd(0, 0, 0, count - 1)

@@ -17,7 +17,7 @@ import numpy as np
 from syncnet_lib import files
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, analyse
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
-from syncnet_lib.measurement.stream import Seen
+from syncnet_lib.measurement.stream import Event
 from syncnet_lib.measurement.timeline import JUMP, SURE_WINDOWS, Timeline
 from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
@@ -182,7 +182,7 @@ def measure(
     info: ModelInfo,
     settings: InferSettings,
     progress: bool = False,
-    seen: Iterable[Seen] | None = None,
+    seen: Iterable[Event] | None = None,
 ) -> Result:
     """Measure one video; see `analyse` and `judge`."""
     found = analyse(path, model, settings, str(model.mfcc_mean.device), progress, seen)

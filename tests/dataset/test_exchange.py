@@ -197,12 +197,28 @@ def test_export_replaces_nothing(tree: Path, tmp_path: Path) -> None:
     assert hashlib.sha256((tree / "train" / "a" / "audio.npy").read_bytes()).hexdigest() == before
 
 
-def test_command(tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exchange.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 2
-    assert "pairs stage" in capsys.readouterr().err
+def test_what_the_pairs_stage_packed_is_exported(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="run the pairs stage first"):
+        exchange.read_index(tmp_path / "pairs")
     for name, split in zip("abc", exchange.SPLITS, strict=True):
         (tmp_path / "pairs" / split).mkdir(parents=True)
         table = pd.DataFrame({"clip_id": [name], "split": [split]})
         table.to_parquet(tmp_path / "pairs" / split / "index.parquet")
-    assert exchange.main([str(tmp_path / "out"), "--data", str(tmp_path)]) == 0
+    exchange.export(tmp_path / "clips", exchange.read_index(tmp_path / "pairs"), tmp_path / "out", progress=False)
     assert len(exchange.find(tmp_path / "out")[0]) == 3
+
+
+def test_pictures_are_read_in_the_order_of_their_numbers_from_the_folder_or_from_frames_in_it(tmp_path: Path) -> None:
+    for number in (9, 10, 11):
+        cv2.imwrite(str(tmp_path / f"take2_{number}.png"), np.full((8, 8, 3), number, np.uint8))
+    cv2.imwrite(str(tmp_path / "cover.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "._take2_12.png").write_bytes(b"what macOS leaves on other file systems")
+    assert [path.name for path in exchange.frame_files(tmp_path)] == ["take2_9.png", "take2_10.png", "take2_11.png"]
+    assert [picture.rgb[0, 0, 0] for picture in exchange.pictures(tmp_path)] == [9, 10, 11]
+    (tmp_path / "frames").mkdir()
+    assert not exchange.has_frames(tmp_path)
+    cv2.imwrite(str(tmp_path / "frames" / "frame0.jpg"), np.zeros((8, 8), np.uint8))
+    assert [path.name for path in exchange.frame_files(tmp_path)] == ["frame0.jpg"]
+    cv2.imwrite(str(tmp_path / "frames" / "frame0.png"), np.zeros((8, 8), np.uint8))
+    with pytest.raises(InputError, match="two pictures have the number 0"):
+        exchange.frame_files(tmp_path)

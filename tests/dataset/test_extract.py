@@ -413,7 +413,7 @@ def test_flipped_bits_end_in_a_clip_or_a_reason(seed: int, good: Path, tmp_path:
 
 def test_the_time_limit_is_kept(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moments = iter(range(0, 100_000, 30))
-    monkeypatch.setattr(extract.time, "monotonic", lambda: next(moments))
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
     with pytest.raises(InputError, match="takes longer than its time limit of 60 s"):
         _extract([good], good.parent, tmp_path)
 
