@@ -36,12 +36,13 @@ from syncnet_lib import files
 from syncnet_lib.dataset import extract, sources
 from syncnet_lib.dataset.extract import ExtractSettings
 from syncnet_lib.faces import crops, detect, geometry
-from syncnet_lib.faces.shots import THUMBNAIL, ShotFinder
+from syncnet_lib.faces.shots import THUMBNAIL, ShotFinder, find_cuts
 from syncnet_lib.faces.track import FaceTracker
 from syncnet_lib.media import audio, decode, encode, remux
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
 from syncnet_lib.paths import ROOT
+from syncnet_lib.stopwatch import Stopwatch
 from syncnet_lib.synthetic import corpus
 
 OUT = ROOT / "reports" / "bench" / "extract.json"
@@ -54,32 +55,14 @@ LENGTHS = (2.0, 20.0)
 def phases(path: Path) -> dict[str, float]:
     """Processor seconds of each phase of one video, and its duration."""
     settings = ExtractSettings()
-    spent = dict.fromkeys(("sound", "decode", "shots", "faces and crops"), 0.0)
-    at = time.process_time()
-
-    def clock(phase: str) -> None:
-        nonlocal at
-        now = time.process_time()
-        spent[phase] += now - at
-        at = now
-
-    for _ in audio.audio_blocks(path):
+    watch = Stopwatch(("sound", "decode", "shots", "faces and crops"), time.process_time)
+    for _ in watch.each("sound", audio.audio_blocks(path)):
         pass
-    clock("sound")
-    tracker, finder, frames = FaceTracker(settings), ShotFinder(settings.shot_threshold), 0
-    for picture in decode.pictures(path):
-        clock("decode")
-        cut = finder.cut_before(picture.thumbnail(THUMBNAIL))
-        clock("shots")
-        for _ in tracker.show(picture, cut):
-            pass
-        clock("faces and crops")
-        frames += 1
-    clock("decode")
-    for _ in tracker.finish():
+    tracker = FaceTracker(settings)
+    marked = find_cuts(watch.each("decode", decode.pictures(path)), settings.shot_threshold)
+    for _ in watch.each("faces and crops", tracker.follow(watch.each("shots", marked))):
         pass
-    clock("faces and crops")
-    return {**spent, "whole": sum(spent.values()), "duration": frames / FPS}
+    return {**watch.seconds, "whole": sum(watch.seconds.values()), "duration": tracker.frames / FPS}
 
 
 def reference(path: Path) -> float:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import asdict
 
-import pytest
 import torch
 from safetensors.torch import save_file
 
