@@ -23,7 +23,7 @@ help:  ## this list
 
 repro: $(READY)  ## run the whole experiment: every stage whose inputs changed
 	@$(BIN)/python -m dvc repro
-	@$(BIN)/python -m syncnet_lib.experiment.stages results
+	@$(BIN)/python -m syncnet_lib results
 
 test: $(READY) lint  ## style, types, and all tests, every notebook included
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.experiment import cli as experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -393,6 +394,9 @@ def _plot(result: "Result", folder: Path, paths: Sequence[Path]) -> None:
     alike = sum(other.stem == path.stem for other in paths) > 1
     name = f"{path.stem}-{paths.index(path)}.png" if alike else f"{path.stem}.png"
     files.write_bytes(folder / name, page.png(measurement(result.to_dict(), result.verdict)))
+
+
+experiment.register(app, WORKSPACE)
 
 
 def main() -> None:

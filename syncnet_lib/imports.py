@@ -7,7 +7,7 @@ from it.
 import ast
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -55,17 +55,18 @@ def graph() -> dict[str, frozenset[str]]:
     return {name: frozenset(imported(file.read_text(encoding="utf-8")) - {name}) for name, file in modules().items()}
 
 
-def closure(names: Iterable[str]) -> set[str]:
+def closure(names: Iterable[str], without: Collection[str] = ()) -> set[str]:
     """These modules and all that they import, directly or not.
 
     Args:
         names: as in `modules`.
+        without: modules that are left out, with what is imported by way of them only.
     """
     found: set[str] = set()
-    todo = set(names)
+    todo = set(names).difference(without)
     while todo:
         found |= todo
-        todo = set().union(*(graph()[name] for name in todo)) - found
+        todo = set().union(*(graph()[name] for name in todo)).difference(found, without)
     return found
 
 

@@ -10,8 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from syncnet_lib import imports
-from syncnet_lib.experiment import config, stages
-from syncnet_lib.experiment.notebook import code_cells, parameter_names
+from syncnet_lib.experiment import config, pipeline
+from syncnet_lib.experiment.notebook import parameter_names
 from tests.conftest import ROOT
 
 # A room imports from those to its left, never from one to its right; the ground floor, "", from itself only.
@@ -22,7 +22,8 @@ TOP = {"cli", "__init__", "__main__"}
 MODULES = imports.modules()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 OTHERS = [ROOT / name for name in ("dvc.yaml", "params.yaml", "Makefile", "pyproject.toml", "environment.yml")]
-PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = [(file, name) for file in pipeline.FILES for name in pipeline.stages(ROOT, file)]
+PIPELINE = pipeline.stages(ROOT)
 LOOPS = (ast.For, ast.While, ast.AsyncFor)
 ABSOLUTE = re.compile(r"""["'\s(=](/(home|root|tmp|work|Users|mnt|data)/|[A-Z]:\\)""")
 
@@ -119,19 +120,16 @@ class TestNotebook:
 @pytest.mark.parametrize("stage", config.STAGES)
 class TestStage:
     def test_runs_its_notebook(self, stage: str) -> None:
-        notebook = stages.stage_notebook(stage, PIPELINE)
-        assert shlex.split(PIPELINE[stage]["cmd"]) == ["python", "-m", "syncnet_lib.experiment.stages", stage, notebook]
+        notebook = pipeline.stage_notebook(stage, PIPELINE)
+        assert shlex.split(PIPELINE[stage]["cmd"]) == ["python", "-m", "syncnet_lib", "stage", stage, notebook]
         assert (ROOT / notebook).is_file()
-
-    def test_watches_exactly_the_code_cells(self, stage: str) -> None:
-        stages.check_cells(stage, ROOT)
 
     def test_parameters_have_the_same_names_everywhere(self, stage: str) -> None:
         section = config.STAGES[stage]
         own = set(config.settings_class(section).model_fields) if section else set()
         common = set(config.CommonSettings.model_fields)
         assert not own & common
-        names = set(parameter_names(ROOT / stages.stage_notebook(stage, PIPELINE)))
+        names = set(parameter_names(ROOT / pipeline.stage_notebook(stage, PIPELINE)))
         assert own | {"stage", "workdir"} <= names <= own | common | {"stage", "workdir"}
         params = [entry for entry in PIPELINE[stage].get("params", []) if isinstance(entry, str)]
         assert (section in params) == bool(section)
@@ -139,13 +137,9 @@ class TestStage:
         assert ({"profile", "profiles"} <= set(params)) == (section in config.PROFILED)
 
 
-def test_studies_watch_exactly_their_code_cells() -> None:
-    studies = YAML(typ="safe").load((ROOT / "studies" / "dvc.yaml").read_text())["stages"]
-    for name, stage in studies.items():
-        notebook = stages.stage_notebook(name, studies)
-        assert {notebook: list(code_cells(ROOT / notebook))} in stage["params"], (
-            "run: python -m syncnet_lib.experiment.stages cells"
-        )
+@pytest.mark.parametrize(("file", "stage"), STAGES)
+def test_a_stage_depends_on_the_code_that_decides_it(file: str, stage: str) -> None:
+    pipeline.check_derived(stage, ROOT, file)
 
 
 def test_stages_run_in_the_order_of_the_pipeline() -> None:

@@ -261,6 +261,22 @@ def example(results: Results, model: str) -> tuple[dict[str, np.ndarray], str]:
     return curves, f"{row.clip_id}: true offset {row.truth}, the {model} model finds {row.offset}"
 
 
+def champion(folder: Path) -> tuple[str, str]:
+    """The model that its own validation found best; the test split has no say in a choice.
+
+    Args:
+        folder: of the models; the `history.csv` of each tells the AUC of every validation. All were validated on the
+            same clips.
+
+    Returns:
+        Its name, and the reason in words.
+    """
+    best = {path.parent.name: pd.read_csv(path).auc.max() for path in sorted(folder.glob("*/history.csv"))}
+    name = max(best, key=lambda model: best[model])
+    others = ", ".join(f"{model} {auc:.4f}" for model, auc in best.items() if model != name)
+    return name, f"validation AUC {best[name]:.4f}, {others or 'the only model'}"
+
+
 def metrics(results: Results, rejected: pd.DataFrame, further: Extra) -> dict[str, Any]:
     """All figures as plain values for JSON: a key a model, `aperture`, `filter`, and `extra` where there is one."""
     content: dict[str, Any] = {**results.metrics, "filter": rejected.to_dict("index")}

@@ -1,28 +1,28 @@
-"""The record of every training: parameters, curves, figures, models. The only module that imports mlflow."""
+"""The record of every run in MLflow: parameters, curves, figures, models. The only module that imports mlflow."""
 
+import atexit
 import logging
 import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ruamel.yaml import YAML
 
 from syncnet_lib.files import sha256
+from syncnet_lib.paths import PIPELINE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
-from syncnet_lib.paths import PIPELINE
 
 EXPERIMENT = "syncnet"
 """Name of the experiment, and of the registered model, of the pipeline's runs."""
 
 OPENED_RUNS = "SYNCNET_OPENED_RUNS"
-"""Environment: a file to which `start` adds the ids of its runs, for `attach` to find them after the notebook ended."""
+"""Environment: a file to which `start` adds the ids of its runs, which are ended when the notebook has ended."""
 
 PARENT_RUN = "SYNCNET_PARENT_RUN"
 """Environment: id of the run under which `start` nests its runs, e.g. that of a sweep."""
@@ -32,7 +32,7 @@ SOURCES = ("syncnet_lib", "notebooks", "params.yaml", "dvc.yaml", "requirements.
 
 
 class Run:
-    """An open MLflow run; made by `start`.
+    """An open MLflow run; made by `start`. As a context manager it ends with its block.
 
     Attributes:
         id: MLflow's id of it.
@@ -41,6 +41,26 @@ class Run:
     def __init__(self, client: "MlflowClient", run_id: str) -> None:
         self.id = run_id
         self._client = client
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self._end("KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED")
+
+    def finish(self) -> None:
+        """End the run as FINISHED: all is logged, and every claim about it held."""
+        self._end("FINISHED")
+
+    def fail(self) -> None:
+        """End the run as FAILED, unless it has ended."""
+        self._end("FAILED")
+
+    def _end(self, status: str) -> None:
+        _end(self._client, self.id, status)
 
     def epoch(self, record: Mapping[str, Any], step: int) -> None:
         """Log the numbers of an epoch, all of them in one transaction.
@@ -88,7 +108,6 @@ class Run:
         self._client.set_registered_model_alias(name, alias, version.version)
 
 
-@contextmanager
 def start(
     stage: str,
     settings: Mapping[str, Any],
@@ -97,23 +116,26 @@ def start(
     experiment: str = EXPERIMENT,
     resumed: bool = False,
     filtered_by: Path | None = None,
-) -> Iterator[Run]:
-    """Open a run, and close it as FINISHED, as KILLED after Ctrl-C, or as FAILED after any other exception.
+) -> Run:
+    """Open a run.
+
+    It stays open until `Run.finish`, the notebook's last word, so that a run whose notebook failed on the way is never
+    FINISHED: `stages.execute_tracked` ends it as the notebook ended; in a kernel run by hand it is FAILED when the
+    kernel ends.
 
     Tags: `stage`, `git.commit`, `git.dirty`, `data.<path>` (DVC's md5 of each data input of the stage), `dvc.exp`
     (the experiment's name under `dvc exp run`), `resumed_from` and `filtered_by` (ids of runs).
 
     Args:
-        stage: train or retrain.
+        stage: e.g. train or retrain.
         settings: the run's parameters.
         root: the project; the store is mlflow.db there unless MLFLOW_TRACKING_URI names another.
         experiment: another name keeps trials apart from the pipeline's runs.
         resumed: the training goes on from a checkpoint: tag the run that left it.
         filtered_by: model file that chose this run's data: tag the run that trained it.
-
-    Yields:
-        The run.
     """
+    from mlflow.entities import Param
+
     client = _client(root)
     experiment_id = _experiment(client, experiment, root)
     tags = {"mlflow.runName": stage, "stage": stage, **_origin(stage, root)}
@@ -127,18 +149,10 @@ def start(
     if OPENED_RUNS in os.environ:
         with open(os.environ[OPENED_RUNS], "a") as file:
             file.write(f"{run.id}\n")
-    from mlflow.entities import Param
-
+    else:
+        atexit.register(run.fail)
     client.log_batch(run.id, params=[Param(name, str(value)) for name, value in settings.items()])
-    state = "FAILED"
-    try:
-        yield run
-        state = "FINISHED"
-    except KeyboardInterrupt:
-        state = "KILLED"
-        raise
-    finally:
-        client.set_terminated(run.id, state)
+    return run
 
 
 def experiment_of(workdir: str) -> str:
@@ -150,18 +164,28 @@ def experiment_of(workdir: str) -> str:
     return EXPERIMENT if Path(workdir) == Path(PIPELINE) else f"{EXPERIMENT}-trials"
 
 
-def attach(run_id: str, path: Path, root: Path) -> None:
-    """Add a file to a run that is closed already, such as the notebook that was its process.
+def close(run_id: str, status: str, copy: Path, root: Path) -> None:
+    """End the run of a notebook, unless that did so itself, and keep the executed notebook with it.
 
     Args:
         run_id: of the run.
-        path: the file.
+        status: how the notebook ended: FINISHED, FAILED or KILLED.
+        copy: the executed notebook; it may be missing.
         root: the project.
     """
-    _client(root).log_artifact(run_id, str(path), "notebook")
+    client = _client(root)
+    if copy.exists():
+        client.log_artifact(run_id, str(copy), "notebook")
+    _end(client, run_id, status)
 
 
-def promote(name: str, source: str, target: str, root: Path) -> bool:
+def _end(client: "MlflowClient", run_id: str, status: str) -> None:
+    """Set the final state of a run that has none yet."""
+    if client.get_run(run_id).info.status == "RUNNING":
+        client.set_terminated(run_id, status)
+
+
+def promote(name: str, source: str, target: str, reason: str, root: Path) -> bool:
     """Let an alias of a registered model point where another one does, e.g. `champion` to `refined`.
 
     Nothing happens where the store does not know the model, e.g. because DVC fetched it instead of training it.
@@ -170,6 +194,7 @@ def promote(name: str, source: str, target: str, root: Path) -> bool:
         name: of the registered model.
         source: the alias that is read.
         target: the alias that is set.
+        reason: why, for the version's description.
         root: the project.
 
     Returns:
@@ -183,6 +208,7 @@ def promote(name: str, source: str, target: str, root: Path) -> bool:
     except MlflowException:
         return False
     client.set_registered_model_alias(name, target, version)
+    client.update_model_version(name, version, description=f"{target}: {reason}")
     return True
 
 

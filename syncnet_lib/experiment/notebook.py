@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,83 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
         notebook: the notebook; it is not changed. The kernel starts in its folder.
         parameters: names of the parameters cell to plain values; they win over the cell's own.
         copy: where the executed notebook goes, whole or not at all. It holds no time stamp and no absolute path, so
-            that the same outputs give the same file. After a failure the copy is `copy` with the suffix .failed.ipynb.
+            that the same outputs give the same file. After a failure the copy is at `failed_copy(copy)`.
 
     Raises:
         InputError: raised in the notebook, by any depth of library.
         NotebookError: any other exception, or a kernel that died.
     """
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    failed = failed_copy(copy)
+    remove(failed)
+    with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
+        draft = Path(folder) / "draft.ipynb"
+        try:
+            _papermill(stage, notebook, parameters, draft)
+        except PapermillExecutionError as error:
+            if error.ename == InputError.__name__:
+                raise raised_inside(error.evalue) from None
+            _keep(draft, failed)
+            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+            raise NotebookError(f"{trace}\nThe executed notebook: {failed}") from None
+        except DeadKernelError:
+            _keep(draft, failed)
+            cause = "the kernel died, most often for lack of memory"
+            raise NotebookError(f"{notebook}: {cause}\nThe executed notebook: {failed}") from None
+        _keep(draft, copy)
+
+
+def failed_copy(copy: Path) -> Path:
+    """Where the executed copy goes when the notebook fails."""
+    return copy.with_suffix(".failed.ipynb")
+
+
+def raised_inside(line: str) -> InputError:
+    """The InputError behind its one-line text "where: cause; cure"; where may hold a colon of its own."""
+    where, _, rest = line.partition(": ")
+    cause, _, cure = rest.partition("; ")
+    return InputError(where, cause, cure)
+
+
+def parameter_names(notebook: Path) -> list[str]:
+    """What a notebook's parameters cell assigns, in its order; nothing where it has no such cell."""
+    import nbformat
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    return [name for cell in cells if _is_parameters(cell) for name in _assigned(cell.source)]
+
+
+def _papermill(stage: str, notebook: Path, parameters: Mapping[str, Any], draft: Path) -> None:
     import nbformat
     import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.engines import NBClientEngine, papermill_engines
-    from papermill.exceptions import PapermillExecutionError
+    from papermill.engines import papermill_engines
+
+    # A kernel that ends with an error, or is stopped, may close its channels under a callback or a task: tornado and
+    # asyncio then log a traceback of their own. What matters arrives as an exception.
+    for logger in ("tornado", "asyncio"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    papermill_engines.register("syncnet", _engine(stage))
+    with _kernel_environment():
+        papermill.execute_notebook(
+            nbformat.read(notebook, as_version=4),
+            draft,
+            dict(parameters),
+            engine_name="syncnet",
+            kernel_name="python3",
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+            cwd=notebook.parent,
+            # A kernel warns at every start that it speaks plain TCP to this machine; what matters is raised.
+            extra_arguments=["--log-level=50"],
+        )
+
+
+def _engine(stage: str) -> type:
+    """Papermill's engine, which also prints each heading of the notebook as it comes to it."""
+    from papermill.engines import NBClientEngine
 
     class Engine(NBClientEngine):
         @classmethod
@@ -57,59 +123,7 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
             nb_man.cell_start = cell_start
             return super().execute_managed_notebook(nb_man, kernel_name, **options)
 
-    # A kernel that ends with an error may close its channels under a callback, and tornado then logs a traceback of its
-    # own; what matters arrives as an exception.
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
-    papermill_engines.register("syncnet", Engine)
-    failed = copy.with_suffix(".failed.ipynb")
-    remove(failed)
-    with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
-        draft = Path(folder) / "draft.ipynb"
-        try:
-            with _kernel_environment():
-                papermill.execute_notebook(
-                    nbformat.read(notebook, as_version=4),
-                    draft,
-                    dict(parameters),
-                    engine_name="syncnet",
-                    kernel_name="python3",
-                    progress_bar=False,
-                    stdout_file=sys.stdout,
-                    stderr_file=sys.stderr,
-                    cwd=notebook.parent,
-                    # A kernel warns at every start that it speaks plain TCP to this machine; what matters is raised.
-                    extra_arguments=["--log-level=50"],
-                )
-        except PapermillExecutionError as error:
-            if error.ename == InputError.__name__:
-                raise raised_inside(error.evalue) from None
-            _keep(draft, failed)
-            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-            raise NotebookError(f"{trace}\nThe executed notebook: {failed}") from None
-        except DeadKernelError:
-            _keep(draft, failed)
-            cause = "the kernel died, most often for lack of memory"
-            raise NotebookError(f"{notebook}: {cause}\nThe executed notebook: {failed}") from None
-        _keep(draft, copy)
-
-
-def code_cells(notebook: Path) -> dict[str, str]:
-    """Code cells of a notebook by their DVC key: {"cells.1.source": "import numpy", ...}."""
-    try:
-        cells = enumerate(json.loads(notebook.read_text(encoding="utf-8"))["cells"])
-        # nbformat writes the lines of a cell as a list, but also reads them as one text.
-        return {f"cells.{at}.source": "".join(cell["source"]) for at, cell in cells if cell["cell_type"] == "code"}
-    except OSError as error:
-        raise InputError(notebook, str(error.strerror), "restore the notebook") from None
-    except (ValueError, KeyError, TypeError):
-        raise InputError(notebook, "is not a notebook", "restore it, e.g. with git checkout") from None
-
-
-def raised_inside(line: str) -> InputError:
-    """The InputError behind its one-line text "where: cause; cure"; where may hold a colon of its own."""
-    where, _, rest = line.partition(": ")
-    cause, _, cure = rest.partition("; ")
-    return InputError(where, cause, cure)
+    return Engine
 
 
 @contextlib.contextmanager
@@ -127,19 +141,30 @@ def _kernel_environment() -> Iterator[None]:
 
 
 def _keep(draft: Path, path: Path) -> None:
-    """Put an executed notebook in its place, without what differs from one execution to the next."""
+    """Put an executed notebook in its place as a reader wants it, without what differs from one execution to the next.
+
+    The cell that papermill injects is taken out: its values stand in the parameters cell itself, beside their comments.
+    """
     import nbformat
 
     notebook = nbformat.read(draft, as_version=4)
     parameters = notebook.metadata.get("papermill", {}).get("parameters", {})
     notebook.metadata["papermill"] = {"parameters": parameters}
+    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    count = 0
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
-        if "injected-parameters" in cell.metadata.get("tags", []):
-            cell["id"] = "injected-parameters"
+        if _is_parameters(cell):
+            cell.source = with_values(cell.source, parameters)
         if cell.cell_type == "code":
-            cell.outputs = _last_lines(cell.outputs)
+            cell.outputs = _without_progress(cell.outputs)
+            if cell.execution_count:
+                count += 1
+                cell.execution_count = count
+                for output in cell.outputs:
+                    if "execution_count" in output:
+                        output.execution_count = count
     text = nbformat.writes(notebook)
     root = json.dumps(str(ROOT), ensure_ascii=False)[1:-1]
     text = text.replace(f"{root}/", "").replace(root, ".")
@@ -147,9 +172,41 @@ def _keep(draft: Path, path: Path) -> None:
         aside.write_text(text + "\n", encoding="utf-8")
 
 
-def _last_lines(outputs: Sequence[Any]) -> list[Any]:
-    """Outputs of a cell with a stream's pieces in one, and of a line that was rewritten, by a progress bar, the last
-    state only."""
+def with_values(source: str, values: Mapping[str, Any]) -> str:
+    """A parameters cell with other values in the place of its own; comments stay.
+
+    Args:
+        source: lines of the form ``name = literal  # comment``; a literal may go over several lines.
+        values: name to plain value; names that the cell does not assign are passed over.
+    """
+    lines = source.splitlines()
+    for name, node in reversed(_assigned(source).items()):  # from the end, so that the places before it hold
+        if name in values:
+            first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+            # The parser counts bytes.
+            before = lines[first].encode()[: node.col_offset].decode()
+            after = lines[last].encode()[node.end_col_offset :].decode()
+            lines[first : last + 1] = [before + repr(values[name]) + after]
+    return "\n".join(lines)
+
+
+def _assigned(source: str) -> dict[str, ast.expr]:
+    """The names that a cell assigns to, and the expressions of their values."""
+    return {
+        target.id: statement.value
+        for statement in ast.parse(source).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _is_parameters(cell: Any) -> bool:
+    return "parameters" in cell.metadata.get("tags", [])
+
+
+def _without_progress(outputs: list[Any]) -> list[Any]:
+    """Outputs with neighbouring pieces of a stream in one, and without lines that were rewritten: progress bars."""
     joined: list[Any] = []
     for output in outputs:
         before = joined[-1] if joined else None
@@ -159,21 +216,5 @@ def _last_lines(outputs: Sequence[Any]) -> list[Any]:
             joined.append(output)
     for output in joined:
         if output.output_type == "stream":
-            output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
-    return joined
-
-
-def parameter_names(notebook: Path) -> list[str]:
-    """What a notebook's parameters cell assigns, in its order; nothing where it has no such cell."""
-    import nbformat
-
-    cells = nbformat.read(notebook, as_version=4).cells
-    sources = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    return [
-        target.id
-        for source in sources
-        for statement in ast.parse(source).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    ]
+            output.text = re.sub(r"[^\n]*\r(?!\n)[^\n]*\n?", "", output.text)
+    return [output for output in joined if output.get("text") != ""]

@@ -1,14 +1,14 @@
 """The same stage with many values of its parameters: a notebook run and a nested MLflow run for each combination.
 
-python -m syncnet_lib.experiment.sweep train lr=1e-3,3e-3 epochs=10                 two trainings
-python -m syncnet_lib.experiment.sweep train loss=matching,contrastive margin=1.0   the rest as in params.yaml
+syncnet sweep train lr=1e-3,3e-3 epochs=10                 two trainings
+syncnet sweep train loss=matching,contrastive margin=1.0   two more, the rest as in params.yaml
 
 A trial reads the pipeline's data and writes into `data/sweeps/<stage>/<trial>`: what `dvc repro` made stays untouched.
 A trial that is done is not done again, an interrupted training goes on from its last finished epoch, and one that fails
 does not stop the others.
 """
 
-import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -16,15 +16,17 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
 
+from syncnet_lib import imports
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import config, mlflow_log, stages
-from syncnet_lib.experiment.notebook import NotebookError, code_cells
+from syncnet_lib.experiment import config, mlflow_log, pipeline, stages
+from syncnet_lib.experiment.notebook import NotebookError
 from syncnet_lib.files import write_aside, write_json
 from syncnet_lib.paths import PIPELINE, ROOT
 
@@ -50,6 +52,28 @@ def combinations(values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(values, chosen, strict=True)) for chosen in itertools.product(*values.values())]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What all trials of a sweep share.
+
+    Attributes:
+        stage, notebook: what is executed.
+        folder: of the trials.
+        parameters: those of params.yaml, over which a trial lays its own.
+        made: what the stages before it made, relative to the working folder.
+        sources: hash of the library and of the notebook's code.
+        inputs: sizes and times of the files that the stage reads.
+    """
+
+    stage: str
+    notebook: Path
+    folder: Path
+    parameters: dict[str, Any]
+    made: list[Path]
+    sources: str
+    inputs: dict[str, list[list[int]]]
+
+
 def sweep(stage: str, values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """Run a stage's notebook once for each combination of values.
 
@@ -63,56 +87,62 @@ def sweep(stage: str, values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     Raises:
         InputError: no such stage, a bad parameter, or inputs that are not there; no trial has begun then.
     """
-    settings, section = config.stage_settings(stage), config.STAGES[stage]
-    if section is None:
-        raise InputError(f"stage {stage}", "has no parameters", "sweep another stage")
-    own = config.settings_class(section)
     trials = combinations(values)
-    for trial in trials:
-        own.parse({name: value for name, value in settings.items() if name in own.model_fields} | trial, stage)
-    pipeline = stages.stages(ROOT)
-    data = ROOT / PIPELINE
-    inputs = [data / path for path in stages.data_of(pipeline[stage], "deps")]
-    for path in inputs:
-        if not path.exists():
-            raise InputError(path, "missing", "run: make repro")
-    before = itertools.takewhile(lambda name: name != stage, config.STAGES)
-    made = [path for name in before for path in stages.data_of(pipeline[name], "outs")]
-    notebook = ROOT / stages.stage_notebook(stage, pipeline)
-    given = stages.asked_for(notebook, settings)
-    sources = stages.library_digest()
-    sources.update("\0".join(code_cells(notebook).values()).encode())
-    state = _state(inputs)
-    folder = data / "sweeps" / stage
+    plan = _plan(stage, trials)
+    experiment = mlflow_log.experiment_of(str(plan.folder))
+    table = plan.folder / "trials.csv"
     rows = []
-    experiment = mlflow_log.experiment_of(str(folder))
     with mlflow_log.start("sweep", {"stage": stage, **values}, ROOT, experiment=experiment) as parent:
         for number, trial in enumerate(trials, 1):
             name = ",".join(f"{key}={value}" for key, value in trial.items())
             print(f"[{number}/{len(trials)}] {name}", flush=True)
-            place = folder / re.sub(r"[^\w.,=+-]+", "-", name)
-            made_from = {"parameters": given | trial, "sources": sources.hexdigest(), "inputs": state}
-            _link(data, made, place)
+            place = plan.folder / re.sub(r"[^\w.,=+-]+", "-", name)
+            _link(plan.made, place)
             with _nested(parent.id):
-                error = _try(stage, notebook, place, made_from)
+                error = _try(plan, trial, place)
             metrics = {} if error else json.loads((place / "reports" / "metrics" / f"{stage}.json").read_text())
             rows.append({"trial": name, **trial, **metrics, "error": error})
-            numbers = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
-            parent.epoch(numbers, number)
-        table = pd.DataFrame(rows)
-        with write_aside(folder / "trials.csv") as aside:
-            table.to_csv(aside, index=False)
-        parent.artifact(folder / "trials.csv")
-    return table
+            parent.epoch(metrics, number)
+        with write_aside(table) as aside:
+            pd.DataFrame(rows).to_csv(aside, index=False)
+        parent.artifact(table)
+    return pd.DataFrame(rows)
 
 
-def _link(data: Path, made: Iterable[Path], place: Path) -> None:
+def _plan(stage: str, trials: Iterable[Mapping[str, Any]]) -> Plan:
+    """Check a sweep before its first trial, and gather what the trials share."""
+    settings, section = config.stage_settings(stage), config.STAGES[stage]
+    if section is None:
+        raise InputError(f"stage {stage}", "has no parameters", "sweep another stage")
+    own = config.settings_class(section)
+    for trial in trials:
+        own.parse({name: value for name, value in settings.items() if name in own.model_fields} | trial, stage)
+    stages_of = pipeline.stages(ROOT)
+    inputs = [ROOT / PIPELINE / path for path in pipeline.data_of(stages_of[stage], "deps")]
+    for path in inputs:
+        if not path.exists():
+            raise InputError(path, "missing", "run: make repro")
+    before = list(config.STAGES)[: list(config.STAGES).index(stage)]
+    notebook = ROOT / pipeline.stage_notebook(stage, stages_of)
+    code = "\0".join([imports.digest(imports.modules()), *pipeline.code_cells(notebook).values()])
+    return Plan(
+        stage,
+        notebook,
+        ROOT / PIPELINE / "sweeps" / stage,
+        stages.asked_for(notebook, settings),
+        [path for name in before for path in pipeline.data_of(stages_of[name], "outs")],
+        hashlib.sha256(code.encode()).hexdigest(),
+        _state(inputs),
+    )
+
+
+def _link(made: Iterable[Path], place: Path) -> None:
     """Show a trial what the stages before it made, as if its folder were the working folder."""
     for path in made:
         link = place / path
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
-        link.symlink_to(data / path)
+        link.symlink_to(ROOT / PIPELINE / path)
 
 
 def _state(inputs: Iterable[Path]) -> dict[str, list[list[int]]]:
@@ -133,45 +163,21 @@ def _nested(parent: str) -> Iterator[None]:
         del os.environ[mlflow_log.PARENT_RUN], os.environ[stages.ENSURING]
 
 
-def _try(stage: str, notebook: Path, place: Path, made_from: Mapping[str, Any]) -> str:
+def _try(plan: Plan, trial: Mapping[str, Any], place: Path) -> str:
     """Run one trial, or find it done; returns why it failed, "" if it did not."""
     stamp = place / "trial.json"
+    parameters = {**plan.parameters, **trial}
+    made_from = {"parameters": parameters, "sources": plan.sources, "inputs": plan.inputs}
     if stamp.is_file() and json.loads(stamp.read_text()) == made_from:
         print("done before", flush=True)
         return ""
     stamp.unlink(missing_ok=True)
-    parameters = {**made_from["parameters"], "stage": stage, "workdir": str(place.relative_to(ROOT))}
+    parameters |= {"stage": plan.stage, "workdir": str(place.relative_to(ROOT))}
+    copy = place / "reports" / "notebooks" / f"{plan.stage}.ipynb"
     try:
-        stages.execute_tracked(stage, notebook, parameters, place / "reports" / "notebooks" / f"{stage}.ipynb")
+        stages.execute_tracked(plan.stage, plan.notebook, parameters, copy)
     except (InputError, NotebookError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return str(error).strip().splitlines()[-1]
     write_json(stamp, made_from)
     return ""
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a sweep; exit code 0, 1 where a trial failed, 2 for what cannot be used, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m syncnet_lib.experiment.sweep",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("stage", help=", ".join(name for name, section in config.STAGES.items() if section))
-    parser.add_argument("values", nargs="+", help="parameter and the values to try: name=value,value")
-    options = parser.parse_args(arguments)
-    try:
-        table = sweep(options.stage, grid(options.values))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("sweep: interrupted; what is done stays", file=sys.stderr)
-        return stages.INTERRUPTED
-    with pd.option_context("display.width", 0, "display.max_columns", None):
-        print(table.drop(columns="trial").to_string(index=False))
-    return int((table.error != "").any())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

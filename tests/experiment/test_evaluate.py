@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from syncnet_lib import files
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import baseline, evaluate
 from syncnet_lib.experiment.evaluate import Embedded, EvaluateSettings
@@ -116,6 +117,12 @@ def test_models_side_by_side(working_folder):
     none = evaluate.Extra(None, pd.DataFrame(), pd.DataFrame())
     content = evaluate.metrics(results, evaluate.rejected_by_truth(working_folder), none)
     assert json.loads(json.dumps(content))["filter"]["dubbed"]["rejected"] == 2
+
+
+def test_the_champion_is_chosen_on_validation_data(tmp_path):
+    for name, aucs in {"base": [0.8, None, 0.9], "refined": [0.85, None, 0.84]}.items():
+        files.write_bytes(tmp_path / name / "history.csv", pd.DataFrame({"auc": aucs}).to_csv().encode())
+    assert evaluate.champion(tmp_path) == ("base", "validation AUC 0.9000, refined 0.8500")
 
 
 def test_nothing_with_a_known_offset_is_one_line(working_folder):

@@ -52,11 +52,11 @@ def test_run_holds_parameters_curves_figures_and_files(
         run.figure("curve", Figure())
         (tmp_path / "notes.txt").write_text("x")
         run.artifact(tmp_path / "notes.txt")
-    mlflow_log.attach(run.id, tmp_path / "notes.txt", root)
+    mlflow_log.close(run.id, "FAILED", tmp_path / "notes.txt", root)
 
     assert list(tmp_path.iterdir()) == [tmp_path / "notes.txt"], "nothing goes to the working directory"
     made = stored(root, run.id)
-    assert made.info.status == "FINISHED"
+    assert made.info.status == "FINISHED", "a run that has ended keeps its state"
     assert made.data.params == {"lr": "0.001", "model": "small"}
     assert made.data.metrics == {"loss": 0.5, "time/data": 3.0, "time/step": 0.5}
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
@@ -126,13 +126,14 @@ def test_models_aliases_and_who_filtered_the_data(root: Path, tmp_path: Path) ->
         first.model("syncnet", base, "base")
     with mlflow_log.start("retrain", {}, root, filtered_by=base) as second:
         second.model("syncnet", refined, "refined")
-    mlflow_log.promote("syncnet", "refined", "champion", root)
+    mlflow_log.promote("syncnet", "refined", "champion", "because", root)
     assert stored(root, second.id).data.tags["filtered_by"] == first.id
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     aliases = ("base", "refined", "champion")
     runs = {alias: client.get_model_version_by_alias("syncnet", alias).run_id for alias in aliases}
     assert runs == {"base": first.id, "refined": second.id, "champion": second.id}
     version = client.get_model_version_by_alias("syncnet", "champion")
+    assert version.description == "champion: because"
     mlflow.set_tracking_uri(mlflow_log.store(root))
     fetched = mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path / "fetched"))
     assert (Path(fetched) / "refined.safetensors").read_bytes() == b"refined"

@@ -1,137 +1,96 @@
-"""The whole experiment by `dvc repro` in a clone: it ends, repeats nothing, and goes on after a kill."""
+"""dvc.yaml against the code that it is derived from."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import shutil
 from pathlib import Path
 
-import pandas as pd
+import nbformat
 import pytest
-from ruamel.yaml import YAML
 
-SMALL = {
-    "common": {"workers": 2},
-    "corpus": {"clips": 14, "identities": 7, "seconds": 2.0, "noisy_share": 0.25},
-    "pairs": {"train_share": 0.5, "val_share": 0.25, "warps": [0, 1]},
-    "train": {"epochs": 6, "batch_size": 16, "samples_per_clip": 8, "validate_every": 2},
-    "filter": {"threshold": 1.6},
-}
-STAGES = ["corpus", "extract", "pairs", "train", "filter", "retrain", "evaluate", "report"]
+from syncnet_lib.errors import InputError
+from syncnet_lib.experiment import pipeline
+from tests.conftest import ROOT, write_notebook
+
+PARAMETERS = 'stage = "report"'
 
 
-def dvc(folder: Path, *arguments: str) -> str:
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(folder),
-    }
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+def library(code: str, **outputs: list) -> list[str]:
+    return pipeline.library(outputs, {"cells.0.source": code})
 
 
-def change(folder: Path, **sections: dict) -> None:
-    yaml = YAML()
-    content = yaml.load((folder / "params.yaml").read_text())
-    for name, values in sections.items():
-        content[name].update(values)
-    with (folder / "params.yaml").open("w") as file:
-        yaml.dump(content, file)
+def test_the_library_of_a_stage_is_the_closure_of_its_imports() -> None:
+    code = "%matplotlib inline\nfrom syncnet_lib.experiment import evaluate, mlflow_log\nfrom syncnet_lib import plots"
+    found = library(code)
+    assert "syncnet_lib/experiment/evaluate.py" in found
+    assert "syncnet_lib/experiment/baseline.py" in found, "imported by evaluate"
+    assert {"syncnet_lib/dataset", "syncnet_lib/media", "syncnet_lib/model"} <= set(found)
+    assert not [path for path in found if "mlflow_log" in path or "files.py" in path], "they compute nothing"
+    assert found == sorted(set(found))
 
 
-def stages_run(log: str) -> list[str]:
-    return [name for name in STAGES if f"Running stage '{name}'" in log]
+def test_drawing_counts_where_a_picture_is_an_output() -> None:
+    code = "from syncnet_lib.plots import figures"
+    assert library(code, metrics=["reports/metrics/train.json"], outs=["data/models"]) == []
+    assert "syncnet_lib/plots" in library(code, plots=[{"reports/figures/result.png": {"cache": False}}])
+    assert "syncnet_lib/plots" in library(code, outs=["reports/report.html"])
 
 
-def is_clean(folder: Path) -> bool:
-    # The experiment's own stages: an exploration beside it may be stale while its library is being changed.
-    return "up to date" in dvc(folder, "status", "dvc.yaml")
+@pytest.mark.parametrize(
+    ("stage", "dep"),
+    [
+        ("evaluate", "syncnet_lib/plots"),  # result.png
+        ("evaluate", "syncnet_lib/dataset"),  # the scan of further videos
+        ("filter", "syncnet_lib/media"),
+        ("train", "syncnet_lib/model"),
+    ],
+)
+def test_a_dep_that_was_forgotten_is_found(project: Path, stage: str, dep: str) -> None:
+    shutil.copy(ROOT / "dvc.yaml", project)
+    shutil.copytree(ROOT / "notebooks", project / "notebooks", dirs_exist_ok=True)
+    pipeline.check_derived(stage, project)
+    text = (project / "dvc.yaml").read_text()
+    (project / "dvc.yaml").write_text(text.replace(f"      - {dep}\n", ""))
+    with pytest.raises(InputError, match=f"stage {stage} does not depend on the library .*; run: syncnet cells"):
+        pipeline.check_derived(stage, project)
+    assert pipeline.write_derived(project) == ["dvc.yaml"]
+    assert (project / "dvc.yaml").read_text() == text
 
 
-@pytest.mark.timeout(1500)
-def test_from_a_fresh_clone_to_a_report(clone):
-    assert " " in clone.name
-    change(clone, **SMALL)
+def test_code_cells_must_be_listed(project: Path) -> None:
+    path = project / "notebooks" / "07_report.ipynb"
+    write_notebook(path, "# Title", PARAMETERS, "1")
+    command = "python -m syncnet_lib stage report notebooks/07_report.ipynb"
+    (project / "dvc.yaml").write_text(f"# kept\nstages:\n  report:\n    cmd: {command}  # here\n    deps: [data/x]\n")
+    assert pipeline.write_derived(project) == ["dvc.yaml"]
+    text = (project / "dvc.yaml").read_text()
+    assert "# kept" in text
+    assert "# here" in text
+    assert pipeline.stages(project)["report"]["deps"] == ["data/x"]
+    pipeline.check_derived("report", project)
+    assert pipeline.write_derived(project) == [], "a second time changes nothing"
 
-    # Killed in the middle of the extraction: what was finished stays, and the rest is done by the next run.
-    environment = {
-        **os.environ,
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(clone),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "extract"], cwd=clone, env=environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    cache = clone / "data" / "cache" / "clips"
-    deadline = time.monotonic() + 600
-    while process.poll() is None and time.monotonic() < deadline and len(list(cache.glob("*/result.json"))) < 3:
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    finished = {path: path.stat().st_mtime_ns for path in cache.glob("*/result.json")}
-    assert len(finished) >= 3
-    time.sleep(1)  # the kernel and its workers notice that they are orphans
-    lock = clone / ".dvc" / "tmp" / "rwlock"
-    lock.unlink(missing_ok=True)
+    saved = nbformat.read(path, as_version=4)
+    saved.cells[2].outputs = [nbformat.v4.new_output("stream", text="saved with outputs")]
+    nbformat.write(saved, path)
+    pipeline.check_derived("report", project)
 
-    log = dvc(clone, "repro")
-    assert stages_run(log)[-6:] == STAGES[2:]
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert is_clean(clone), dvc(clone, "status")
-
-    metrics = json.loads((clone / "reports" / "metrics" / "evaluate.json").read_text())
-    for model in ("base", "refined"):
-        assert set(metrics[model]["accuracy_by_frames"]) == {"5", "7", "9", "11", "13", "15"}
-        assert {"clip_accuracy", "auc", "clips", "windows"} <= set(metrics[model])
-    assert (clone / "reports" / "report.html").read_text().count("<img") >= 5
-    for stage in STAGES:
-        executed = (clone / "reports" / "notebooks" / f"{stage}.ipynb").read_text()
-        assert str(clone) not in executed, "an absolute path in an executed notebook"
-
-    assert stages_run(dvc(clone, "repro")) == []
-    before = (clone / "data" / "models" / "base" / "model.safetensors").read_bytes()
-    evidence = pd.read_parquet(clone / "data" / "filter" / "verdict.parquet").evidence
-    change(clone, filter={"threshold": round(float(evidence.median()), 4)})  # half of the positives
-    assert stages_run(dvc(clone, "repro")) == ["filter", "retrain", "evaluate", "report"]
-    assert (clone / "data" / "models" / "base" / "model.safetensors").read_bytes() == before
-
-    # A notebook that was run and saved in place is not a change; its code is.
-    path = clone / "notebooks" / "05_filter.ipynb"
-    notebook = json.loads(path.read_text())
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell["execution_count"] = 7
-            cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["ran by hand\n"]}]
-    path.write_text(json.dumps(notebook))
-    assert is_clean(clone), dvc(clone, "status")
-    notebook["cells"][-1]["source"].append("\n# another thought")
-    path.write_text(json.dumps(notebook))
-    assert "05_filter.ipynb" in dvc(clone, "status")
+    write_notebook(path, "# Title", PARAMETERS, "## Between", "1")
+    with pytest.raises(InputError, match="run: syncnet cells"):
+        pipeline.check_derived("report", project)
 
 
-def failing(folder: Path, stage: str, notebook: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        [sys.executable, "-m", "syncnet_lib.experiment.stages", stage, f"notebooks/{notebook}.ipynb"],
-        cwd=folder, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
-    return line
+def test_data_of_a_stage() -> None:
+    stage = {"deps": ["data/raw", "syncnet_lib/media", "data/videos"], "outs": ["data/clips", {"x": {"cache": False}}]}
+    assert pipeline.data_of(stage, "deps") == [Path("raw"), Path("videos")]
+    assert pipeline.data_of(stage, "outs") == [Path("clips")]
 
 
-def test_bad_input_is_one_line(clone):
-    change(clone, corpus={"source": "folder", "path": "data/no such folder"})
-    assert "no such folder" in failing(clone, "corpus", "01_corpus")
-    change(clone, corpus={"path": "data/videos"})
-    assert "no usable video" in failing(clone, "corpus", "01_corpus")
-    change(clone, train={"epoch": 3})
-    assert "train.epoch: unknown parameter; did you mean epochs?" in failing(clone, "train", "04_train")
+def test_compiled_modules_are_no_dep() -> None:
+    assert "__pycache__" in (ROOT / ".dvcignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize("text", ["", "[]", json.dumps({"cells": 3})])
+def test_a_broken_notebook_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "n.ipynb").write_text(text)
+    with pytest.raises(InputError, match="is not a notebook"):
+        pipeline.code_cells(tmp_path / "n.ipynb")

@@ -45,7 +45,7 @@ def swept(project: Path) -> Path:
 
 def start(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}"}
-    command = [sys.executable, "-m", "syncnet_lib.experiment.sweep", *arguments]
+    command = [sys.executable, "-m", "syncnet_lib", "sweep", *arguments]
     return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -82,11 +82,11 @@ def test_a_trial_is_done_once(swept: Path) -> None:
         (["report", "lr=1"], "stage report: has no parameters"),
     ],
 )
-def test_bad_sweeps_begin_no_trial(capsys: pytest.CaptureFixture[str], arguments: list[str], told: str) -> None:
-    assert sweep.main(arguments) == 2
-    shown = capsys.readouterr()
-    assert told in shown.err
-    assert (shown.out, shown.err.count("\n")) == ("", 1)
+def test_bad_sweeps_begin_no_trial(arguments: list[str], told: str) -> None:
+    stage, *values = arguments
+    with pytest.raises(InputError) as refused:
+        sweep.sweep(stage, sweep.grid(values))
+    assert told in str(refused.value)
 
 
 def test_missing_data_are_told(swept: Path) -> None:

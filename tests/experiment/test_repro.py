@@ -1,0 +1,137 @@
+"""The whole experiment by `dvc repro` in a clone: it ends, repeats nothing, and goes on after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+SMALL = {
+    "common": {"workers": 2},
+    "corpus": {"clips": 14, "identities": 7, "seconds": 2.0, "noisy_share": 0.25},
+    "pairs": {"train_share": 0.5, "val_share": 0.25, "warps": [0, 1]},
+    "train": {"epochs": 6, "batch_size": 16, "samples_per_clip": 8, "validate_every": 2},
+    "filter": {"threshold": 1.6},
+}
+STAGES = ["corpus", "extract", "pairs", "train", "filter", "retrain", "evaluate", "report"]
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def change(folder: Path, **sections: dict) -> None:
+    yaml = YAML()
+    content = yaml.load((folder / "params.yaml").read_text())
+    for name, values in sections.items():
+        content[name].update(values)
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(content, file)
+
+
+def stages_run(log: str) -> list[str]:
+    return [name for name in STAGES if f"Running stage '{name}'" in log]
+
+
+def is_clean(folder: Path) -> bool:
+    # The experiment's own stages: an exploration beside it may be stale while its library is being changed.
+    return "up to date" in dvc(folder, "status", "dvc.yaml")
+
+
+@pytest.mark.timeout(1500)
+def test_from_a_fresh_clone_to_a_report(clone):
+    assert " " in clone.name
+    change(clone, **SMALL)
+
+    # Killed in the middle of the extraction: what was finished stays, and the rest is done by the next run.
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(clone),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "extract"], cwd=clone, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    cache = clone / "data" / "cache" / "clips"
+    deadline = time.monotonic() + 600
+    while process.poll() is None and time.monotonic() < deadline and len(list(cache.glob("*/result.json"))) < 3:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in cache.glob("*/result.json")}
+    assert len(finished) >= 3
+    time.sleep(1)  # the kernel and its workers notice that they are orphans
+    lock = clone / ".dvc" / "tmp" / "rwlock"
+    lock.unlink(missing_ok=True)
+
+    log = dvc(clone, "repro")
+    assert stages_run(log)[-6:] == STAGES[2:]
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert is_clean(clone), dvc(clone, "status")
+
+    metrics = json.loads((clone / "reports" / "metrics" / "evaluate.json").read_text())
+    for model in ("base", "refined"):
+        assert set(metrics[model]["accuracy_by_frames"]) == {"5", "7", "9", "11", "13", "15"}
+        assert {"clip_accuracy", "auc", "clips", "windows"} <= set(metrics[model])
+    assert (clone / "reports" / "report.html").read_text().count("<img") >= 5
+    for stage in STAGES:
+        executed = (clone / "reports" / "notebooks" / f"{stage}.ipynb").read_text()
+        assert str(clone) not in executed, "an absolute path in an executed notebook"
+
+    assert stages_run(dvc(clone, "repro")) == []
+    before = (clone / "data" / "models" / "base" / "model.safetensors").read_bytes()
+    evidence = pd.read_parquet(clone / "data" / "filter" / "verdict.parquet").evidence
+    change(clone, filter={"threshold": round(float(evidence.median()), 4)})  # half of the positives
+    assert stages_run(dvc(clone, "repro")) == ["filter", "retrain", "evaluate", "report"]
+    assert (clone / "data" / "models" / "base" / "model.safetensors").read_bytes() == before
+
+    # A notebook that was run and saved in place is not a change; its code is.
+    path = clone / "notebooks" / "05_filter.ipynb"
+    notebook = json.loads(path.read_text())
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["execution_count"] = 7
+            cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["ran by hand\n"]}]
+    path.write_text(json.dumps(notebook))
+    assert is_clean(clone), dvc(clone, "status")
+    notebook["cells"][-1]["source"].append("\n# another thought")
+    path.write_text(json.dumps(notebook))
+    assert "05_filter.ipynb" in dvc(clone, "status")
+
+
+def failing(folder: Path, stage: str, notebook: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", "syncnet_lib", "stage", stage, f"notebooks/{notebook}.ipynb"],
+        cwd=folder, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    return line
+
+
+def test_bad_input_is_one_line(clone):
+    change(clone, corpus={"source": "folder", "path": "data/no such folder"})
+    assert "no such folder" in failing(clone, "corpus", "01_corpus")
+    change(clone, corpus={"path": "data/videos"})
+    assert "no usable video" in failing(clone, "corpus", "01_corpus")
+    change(clone, train={"epoch": 3})
+    assert "train.epoch: unknown parameter; did you mean epochs?" in failing(clone, "train", "04_train")
