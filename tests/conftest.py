@@ -17,7 +17,12 @@ from typing import Any
 import nbformat
 import pytest
 from hypothesis import settings
+from jaxtyping import install_import_hook
 from xdist.scheduler import LoadFileScheduling
+
+import tests.typecheck
+
+install_import_hook("syncnet_lib", f"{tests.typecheck.__name__}.check")  # before anything of the library is imported
 
 ROOT = Path(__file__).resolve().parents[1]
 

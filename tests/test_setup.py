@@ -9,13 +9,16 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jaxtyping import TypeCheckError
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
+from syncnet_lib import files
 from tests.conftest import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -201,6 +204,12 @@ def test_hooks_need_no_network() -> None:
     entries = [hook["entry"] for repository in hooks["repos"] for hook in repository["hooks"]]
     assert all(entry.startswith(".venv/bin/python -m ") for entry in entries)
     assert any("nbstripout --keep-id" in entry for entry in entries)
+
+
+def test_annotations_are_checked_in_a_test_run() -> None:
+    name: Any = "no path"
+    with pytest.raises(TypeCheckError, match="path"):
+        files.sha256(name)
 
 
 def test_dvc_is_ready_and_silent() -> None:

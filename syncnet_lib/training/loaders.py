@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -72,6 +72,7 @@ class Batch:
         return getattr(self, name) is not None
 
 
+@runtime_checkable
 class Loader(Protocol):
     """Where batches come from."""
 

@@ -288,7 +288,10 @@ def _image(path: Path, good: Path) -> None:
 
 
 def _text(content: bytes) -> Callable[[Path, Path], None]:
-    return lambda path, good: path.write_bytes(content) and None
+    def make(path: Path, good: Path) -> None:
+        path.write_bytes(content)
+
+    return make
 
 
 def _link_loop(path: Path, good: Path) -> None:

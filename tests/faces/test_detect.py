@@ -3,7 +3,7 @@
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -54,8 +54,8 @@ def _follow(
     over: list[Track] = []
     crops: dict[int, list[Crops]] = {}
 
-    def sort(items: object) -> None:
-        for item in items:  # type: ignore[attr-defined]
+    def sort(items: Iterable[Track | Crops]) -> None:
+        for item in items:
             if isinstance(item, Crops):
                 crops.setdefault(item.track.number, []).append(item)
             else:

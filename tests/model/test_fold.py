@@ -115,4 +115,5 @@ def test_bytes_are_pooled_as_floats_are():
     assert len(pools) == 5
     for layer in pools:
         values = torch.randint(0, 256, (2, 8, 13, 21), dtype=torch.uint8)
+        assert layer.pool is not None
         assert torch.equal(layer.pooled(values).float(), layer.pool(values.float()))

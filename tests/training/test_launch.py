@@ -13,6 +13,7 @@ from torch import nn
 
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
+from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training import launch, loop
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.sampling import Sampler
@@ -53,7 +54,7 @@ def test_a_batch_that_does_not_fall_into_parts_is_one_line():
         Ranks(0, 3).check(16)
 
 
-class Plain(loop.SyncNet):
+class Plain(SyncNet):
     """Without dropout, whose masks differ from process to process."""
 
     def __init__(self, name):
