@@ -313,7 +313,7 @@ def _write(target: Path, lines: "Iterable[str]") -> None:
         for line in lines:
             print(line)
         return
-    with files.write_aside(target) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+    with files.atomic(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 

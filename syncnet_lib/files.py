@@ -1,9 +1,13 @@
-"""Files that are either whole or absent, and their hashes."""
+"""Files that are either whole or absent (atomic writes), links, locks and hashes."""
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,30 +15,97 @@ from typing import Any
 
 from syncnet_lib.errors import InputError
 
-ASIDE = ".partial"
-"""Suffix of what is being written; anything that carries it may be deleted at any time."""
+PARTIAL = ".partial-"
+"""How the name of a temporary file or folder begins; what a killed process leaves behind may be deleted."""
+OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+"""What the system says of a folder that is to replace one that is not empty, or a file."""
 
 
 @contextmanager
-def write_aside(path: Path) -> Iterator[Path]:
-    """Give a path to write to; on leaving without an exception it takes the place of `path` by rename.
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; on leaving without an exception it takes the place of `path` by rename.
 
     Args:
         path: the file or folder to make; an existing one is replaced.
 
     Yields:
-        A path in the same folder, unique to this process. Make a file or a folder there.
+        A path in the same folder and with the same suffix that nobody else has, in this process or another. Make a
+        file, a link or a folder there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}{ASIDE}")
-    remove(aside)
+    temporary = _temporary(path)
     try:
-        yield aside
-        if aside.is_dir():
-            remove(path)  # a folder cannot be renamed over one that is not empty
-        os.replace(aside, path)
+        yield temporary
+        while True:
+            try:
+                os.replace(temporary, path)
+                break
+            except OSError as error:
+                if error.errno not in OCCUPIED:
+                    raise
+                old = _temporary(path)
+                with contextlib.suppress(FileNotFoundError):  # another process has moved it out of the way
+                    os.replace(path, old)
+                remove(old)
     finally:
-        remove(aside)
+        remove(temporary)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{PARTIAL}{os.getpid()}-{uuid.uuid4().hex[:12]}{path.suffix}")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files that killed processes have left in a folder."""
+    for left in folder.glob(f"{PARTIAL}*"):
+        pid = left.name.removeprefix(PARTIAL).partition("-")[0]
+        if pid.isdigit() and not process_lives(int(pid)):
+            remove(left)
+
+
+def process_lives(pid: int) -> bool:
+    """Whether there is a process of this number on this machine; taken to be true on Windows, where to ask is to kill.
+
+    Args:
+        pid: its number.
+    """
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it lives, and belongs to another user
+        return True
+    return True
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that one process at a time can have, and that the system takes from a process that dies.
+
+    The lock is an SQLite transaction, because that is the same on every system (`fcntl` exists on some only).
+
+    Args:
+        path: of the lock file, which stays where it is.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=7 * 24 * 3600, isolation_level=None)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name without a second copy, or copy it where the file system has no hard links.
+
+    Args:
+        source: a file.
+        target: the second name; an existing one is replaced atomically.
+    """
+    with atomic(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, temporary)
 
 
 def check_new(path: Path) -> None:
@@ -69,11 +140,11 @@ def sha256(path: Path, *more: Path) -> str:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that reads well in a diff; the file is whole or absent."""
+    """Write JSON that reads well in a diff, atomically."""
     write_bytes(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is whole or absent."""
-    with write_aside(path) as aside:
-        aside.write_bytes(content)
+    """Write a file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)

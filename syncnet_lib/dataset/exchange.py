@@ -52,7 +52,7 @@ def export(clips_dir: Path, index: "pd.DataFrame", out_dir: Path, progress: bool
     """
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise InputError(out_dir, "is not empty", "give a new folder")
-    with files.write_aside(out_dir) as temporary:
+    with files.atomic(out_dir) as temporary:
         for split in SPLITS:
             (temporary / split).mkdir(parents=True)
         for row in tqdm(list(index.itertuples()), desc="export", unit="clip", disable=not progress):

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ def extract(
     Raises:
         InputError: not one video gave a clip.
     """
-    _remove_unfinished(cache_dir)
+    files.sweep(cache_dir)
     jobs, skipped = _jobs(videos, root, cache_dir, settings)
     failed = _run(jobs, workers, scheduler, progress)
     rows, tracks, timing = [], [], []
@@ -103,13 +102,13 @@ def extract(
     manifest = pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS).sort_values("clip_id", ignore_index=True)
     refused = pd.DataFrame(sorted(skipped), columns=["file", "reason"])
     _remove_other_clips(out_dir, set(manifest["clip_id"]))
-    with files.write_aside(out_dir / "skipped.csv") as temporary:
+    with files.atomic(out_dir / "skipped.csv") as temporary:
         refused.to_csv(temporary, index=False)
-    with files.write_aside(out_dir / "clips.parquet") as temporary:
+    with files.atomic(out_dir / "clips.parquet") as temporary:
         manifest.to_parquet(temporary, index=False)
-    with files.write_aside(out_dir / "tracks.parquet") as temporary:
+    with files.atomic(out_dir / "tracks.parquet") as temporary:
         pd.DataFrame(tracks, columns=TRACK_COLUMNS).to_parquet(temporary, index=False)
-    with files.write_aside(cache_dir / "timing.csv") as temporary:
+    with files.atomic(cache_dir / "timing.csv") as temporary:
         pd.DataFrame(timing, columns=["path", "frames", *PHASES]).to_csv(temporary, index=False)
     return manifest, refused
 
@@ -170,7 +169,7 @@ def _work(job: _Job) -> None:
     import cv2
 
     cv2.setNumThreads(1)  # the processes are the parallelism
-    with files.write_aside(job.cache) as folder:
+    with files.atomic(job.cache) as folder:
         folder.mkdir()
         watch = Stopwatch(PHASES)
         extracted = extract_video(job.path, job.audio, folder, job.settings, watch)
@@ -243,13 +242,10 @@ def _link_clip(job: _Job, clip: dict[str, Any], out_dir: Path) -> dict[str, Any]
         "end_seconds": start + clip["frames"] / FPS,
         "settings": job.settings.model_dump(exclude={"time_limit"}),
     }
-    with files.write_aside(out_dir / row["clip_id"]) as folder:
+    with files.atomic(out_dir / row["clip_id"]) as folder:
         folder.mkdir()
         for file in sorted((job.cache / name).iterdir()):
-            try:
-                os.link(file, folder / file.name)
-            except OSError:  # another file system, or one without links
-                shutil.copyfile(file, folder / file.name)
+            files.link(file, folder / file.name)
         (folder / "clip.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
     return row
 
@@ -259,14 +255,6 @@ def _nothing_usable(videos: pd.DataFrame, root: Path, skipped: Sequence[tuple[st
     where = os.path.commonpath(folders) if folders else root
     first = f", e.g. {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
     return InputError(where, f"no usable video among {len(videos)}{first}", "give videos of talking faces with sound")
-
-
-def _remove_unfinished(cache_dir: Path) -> None:
-    """Remove what processes that were killed have left half done."""
-    for left in cache_dir.glob(f".*{files.ASIDE}"):
-        pid = left.name.removesuffix(files.ASIDE).rpartition(".")[2]
-        if pid.isdigit() and not Path("/proc", pid).exists():
-            files.remove(left)
 
 
 def _remove_other_clips(out_dir: Path, kept: set[str]) -> None:

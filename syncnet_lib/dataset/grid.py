@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.files import remove, sha256, write_aside
+from syncnet_lib.files import atomic, remove, sha256
 from syncnet_lib.media.decode import SUFFIXES
 
 GRID_URL = "https://zenodo.org/records/3625687/files/"
@@ -58,7 +58,7 @@ def download(name: str, folder: Path, base_url: str, progress: bool = True) -> P
         cause = f"is not the file whose checksum stands in {registry}"
         raise InputError(base_url + name, cause, "delete its line there if the change is known to be right")
     partial.replace(path)
-    with write_aside(registry) as temporary:
+    with atomic(registry) as temporary:
         temporary.write_text("".join(f"{each} {known[each]}\n" for each in sorted(known)))
     return path
 
@@ -117,7 +117,7 @@ def unpack(archive: Path, folder: Path) -> None:
     if folder.exists():
         return
     try:
-        with zipfile.ZipFile(archive) as packed, write_aside(folder) as temporary:
+        with zipfile.ZipFile(archive) as packed, atomic(folder) as temporary:
             temporary.mkdir()
             for member in packed.infolist():
                 # Only the name counts: an archive must not choose where its files go.

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,7 +14,7 @@ from syncnet_lib.dataset import exchange, speakers
 from syncnet_lib.dataset.grid import GRID_TALKERS, GRID_URL, download, unpack
 from syncnet_lib.dataset.speakers import Dataset
 from syncnet_lib.errors import InputError
-from syncnet_lib.files import remove, sha256, write_aside
+from syncnet_lib.files import atomic, link, sha256
 from syncnet_lib.media import decode
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.synthetic import corpus as synthetic
@@ -86,14 +85,14 @@ def make(
         made = cache_dir / "synthetic"
         videos, truth = synthetic.make(made, settings, seed, workers, progress)
         for path in videos["path"]:
-            _link(made / path, out_dir / path)
+            link(made / path, out_dir / path)
         corpus = Corpus(videos.assign(split="", sound="")[VIDEO_COLUMNS], pd.DataFrame(columns=SKIPPED_COLUMNS), truth)
     elif settings.source == "grid":
         for talker in settings.talkers:
             folder = cache_dir / "grid" / f"s{talker}"
             unpack(download(f"s{talker}.zip", cache_dir / "grid", GRID_URL, progress), folder)
             for video in folder.iterdir():
-                _link(video, out_dir / "videos" / folder.name / video.name)
+                link(video, out_dir / "videos" / folder.name / video.name)
         videos, skipped = scan(out_dir / "videos", workers, scheduler, progress, "grid")
         corpus = Corpus(videos.assign(path="videos/" + videos["path"]), skipped, _no_truth())
     else:
@@ -283,20 +282,10 @@ def _identifiers(names: Sequence[str]) -> list[str]:
     return identifiers
 
 
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name without a second copy, where the file system can."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    remove(target)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
 def _no_truth() -> pd.DataFrame:
     return pd.DataFrame(columns=["video_id", "kind", "offset_frames", "speaker"])
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    with write_aside(path) as aside:
-        table.to_csv(aside, index=False)
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False)

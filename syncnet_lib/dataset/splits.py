@@ -111,7 +111,7 @@ def pack(
     bar = tqdm(total=len(index), desc="packing", unit="clip", disable=not progress)
     for name in SPLITS:
         rows = index[index.split == name]
-        with files.write_aside(out_dir / name) as folder:
+        with files.atomic(out_dir / name) as folder:
             folder.mkdir(parents=True)
             total = int(rows.frames.sum())
             first = clips.load(clips_dir / rows.clip_id.iloc[0])

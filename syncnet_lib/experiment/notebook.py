@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.files import remove, write_aside
+from syncnet_lib.files import atomic, remove
 from syncnet_lib.paths import ROOT
 
 
@@ -168,8 +168,8 @@ def _keep(draft: Path, path: Path) -> None:
     text = nbformat.writes(notebook)
     root = json.dumps(str(ROOT), ensure_ascii=False)[1:-1]
     text = text.replace(f"{root}/", "").replace(root, ".")
-    with write_aside(path) as aside:
-        aside.write_text(text + "\n", encoding="utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def with_values(source: str, values: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from syncnet_lib import imports
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config
-from syncnet_lib.files import write_aside
+from syncnet_lib.files import atomic
 from syncnet_lib.paths import PIPELINE
 
 FILES = ("dvc.yaml", "studies/dvc.yaml")
@@ -152,7 +152,7 @@ def _write_derived(root: Path, file: str) -> bool:
         data = [path for path in stage.get("deps", []) if not _is_library(path)]
         if stage.get("deps", []) != [*data, *library(stage, cells)]:
             stage["deps"] = [*data, *library(stage, cells)]
-    with write_aside(path) as aside, aside.open("w", encoding="utf-8") as stream:
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         yaml.dump(content, stream)
     return path.read_text(encoding="utf-8") != before
 

@@ -1,6 +1,5 @@
 """A stage is its notebook, executed with the parameters of params.yaml, and the record of that in MLflow."""
 
-import fcntl
 import hashlib
 import os
 import subprocess
@@ -15,7 +14,7 @@ from syncnet_lib import imports
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config, mlflow_log, pipeline
 from syncnet_lib.experiment.notebook import NotebookError, execute, failed_copy, parameter_names, raised_inside
-from syncnet_lib.files import remove
+from syncnet_lib.files import locked, remove
 from syncnet_lib.paths import PIPELINE, ROOT, is_pipeline, reports
 
 ENSURING = "SYNCNET_ENSURING"
@@ -105,8 +104,7 @@ def ensure(stage: str, workdir: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     stages = pipeline.stages(ROOT)
     made_from = imports.digest(imports.modules())
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two notebooks may be run at once
+    with locked(folder / ".lock"):  # two notebooks may be run at once
         for name in list(config.STAGES)[: list(config.STAGES).index(stage)]:
             notebook = pipeline.stage_notebook(name, stages)
             made_from = _digest(made_from, *pipeline.code_cells(ROOT / notebook).values())

@@ -39,19 +39,19 @@ def make_split(folder: Path, clips: int, frames: int, spec: Spec, seed: int) -> 
     if not folder.is_dir():
         rng = np.random.default_rng(seed)
         extracted = (MOUTH_SIZE, MOUTH_SIZE) if spec.crop == "mouth" else (FACE_SIZE, FACE_SIZE, 3)
-        with files.write_aside(folder) as aside:
-            aside.mkdir(parents=True)
-            pixels = np.lib.format.open_memmap(aside / "frames.npy", "w+", np.uint8, (clips * frames, *extracted))
+        with files.atomic(folder) as temporary:
+            temporary.mkdir(parents=True)
+            pixels = np.lib.format.open_memmap(temporary / "frames.npy", "w+", np.uint8, (clips * frames, *extracted))
             for at in tqdm(range(0, len(pixels), frames), "making clips", leave=False, disable=None):
                 coarse = rng.integers(0, 256, (frames, COARSE, COARSE, *extracted[2:]), dtype=np.uint8)
                 for number, picture in enumerate(coarse):
                     pixels[at + number] = cv2.resize(picture, extracted[:2], interpolation=cv2.INTER_CUBIC)
             pixels.flush()
             mfcc = rng.normal(size=(1, clips * frames * MFCC_PER_FRAME, MFCC_SIZE))
-            np.save(aside / "mfcc.npy", mfcc.astype(np.float32))
+            np.save(temporary / "mfcc.npy", mfcc.astype(np.float32))
             names = [f"clip{number:05d}" for number in range(clips)]
             index = pd.DataFrame({"clip_id": names, "frames": frames, "start": np.arange(clips) * frames})
-            index.to_parquet(aside / "index.parquet")
+            index.to_parquet(temporary / "index.parquet")
     return Split.open(folder)
 
 

@@ -27,7 +27,7 @@ from syncnet_lib import imports
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config, mlflow_log, pipeline, stages
 from syncnet_lib.experiment.notebook import NotebookError
-from syncnet_lib.files import write_aside, write_json
+from syncnet_lib.files import atomic, write_json
 from syncnet_lib.paths import PIPELINE, ROOT
 
 
@@ -103,8 +103,8 @@ def sweep(stage: str, values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
             metrics = {} if error else json.loads((place / "reports" / "metrics" / f"{stage}.json").read_text())
             rows.append({"trial": name, **trial, **metrics, "error": error})
             parent.epoch(metrics, number)
-        with write_aside(table) as aside:
-            pd.DataFrame(rows).to_csv(aside, index=False)
+        with atomic(table) as temporary:
+            pd.DataFrame(rows).to_csv(temporary, index=False)
         parent.artifact(table)
     return pd.DataFrame(rows)
 
@@ -139,10 +139,8 @@ def _plan(stage: str, trials: Iterable[Mapping[str, Any]]) -> Plan:
 def _link(made: Iterable[Path], place: Path) -> None:
     """Show a trial what the stages before it made, as if its folder were the working folder."""
     for path in made:
-        link = place / path
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(ROOT / PIPELINE / path)
+        with atomic(place / path) as temporary:
+            temporary.symlink_to(ROOT / PIPELINE / path)
 
 
 def _state(inputs: Iterable[Path]) -> dict[str, list[list[int]]]:

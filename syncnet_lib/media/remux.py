@@ -2,8 +2,6 @@
 
 import contextlib
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -94,7 +92,7 @@ def move_sound(path: Path, out: Path, delay: Fraction) -> bool:
     before = inspect(path)
     with new_media(out) as made:
         with refused(out):
-            _copy(path, made, delay)
+            _copy(path, made, delay, out.name)
         after = inspect(made)
         if abs(after.lead - before.lead - delay) > ROUNDING:
             cause = f"{out.suffix} files keep no such start of the sound"
@@ -111,11 +109,9 @@ def new_media(out: Path) -> Iterator[Path]:
         InputError: `out` is there already or cannot be written.
     """
     files.check_new(out)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=f".{out.name}.", suffix=files.ASIDE) as folder:
-        made = Path(folder) / out.name
+    with files.atomic(out.absolute()) as made:
         yield made
         files.check_new(out)
-        os.replace(made, out)
 
 
 @contextlib.contextmanager
@@ -128,15 +124,13 @@ def refused(out: Path) -> Iterator[None]:
         raise InputError(out, cause, "give an output that ends in .mkv, which holds nearly everything") from None
 
 
-def _copy(path: Path, made: Path, delay: Fraction) -> None:
+def _copy(path: Path, made: Path, delay: Fraction, name: str) -> None:
     first = first_sound(path)
     # mp4 and mov place a late stream by an edit list, in steps of 1/1000 s unless told otherwise.
     options = {"movie_timescale": str(MOVIE_TICKS)} if made.suffix.lower() in EDIT_LISTS else {}
     with decode.opened(path) as source, av.open(f"file:{made}", "w", options=options) as target:
         if target.format.name in UNTIMED:
-            raise InputError(
-                made.name, f"{made.suffix} files keep no times", "give an output that ends in .mkv or .mp4"
-            )
+            raise InputError(name, f"{made.suffix} files keep no times", "give an output that ends in .mkv or .mp4")
         streams = _copied(source)
         ticks = next((stream.time_base for stream in streams if stream.type == "video"), None) or Fraction(1, 1000)
         later = room(first, delay, ticks)

@@ -33,8 +33,8 @@ def save(model: SyncNet, path: Path, threshold: Threshold | None = None, **about
         about: anything that JSON can say about how it was trained.
     """
     metadata = Header(model.spec, about, threshold).metadata()
-    with files.write_aside(path) as aside:
-        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, aside, metadata)
+    with files.atomic(path) as temporary:
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, temporary, metadata)
 
 
 def load(path: Path, device: str = "cpu") -> SyncNet:

@@ -28,8 +28,8 @@ class Threshold:
         source: on which data it was measured, or who published it.
         vshift: frames searched to each side.
         windows: windows in a clip of the reference length; None where the source does not say.
-        quantile: share of the clips with swapped audio (another clip's) that stay below the threshold; None where it was
-            not measured in this way.
+        quantile: share of the clips with swapped audio (another clip's) that stay below the threshold; None where it
+            was not measured in this way.
         swapped: number of clips with swapped audio that were measured.
         genuine_above: share of the same clips with their own audio that reach the threshold; None where not measured.
     """

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -16,7 +15,7 @@ from pydantic import Field
 from scipy.signal import fftconvolve
 
 from syncnet_lib import parallel
-from syncnet_lib.files import remove, sha256, write_json
+from syncnet_lib.files import PARTIAL, atomic, remove, sha256, write_json
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.settings import Settings
@@ -96,7 +95,7 @@ def make(
     videos.mkdir(parents=True, exist_ok=True)
     expected = {f"{clip.video_id}.mp4" for clip in plan}
     for stale in videos.iterdir():
-        if stale.name not in expected:
+        if stale.name not in expected and not stale.name.startswith(PARTIAL):
             remove(stale)
     todo = [clip for clip in plan if not _is_made(clip, out_dir)]
     function = partial(_make_one, out_dir=out_dir)
@@ -174,14 +173,8 @@ def _make_one(clip: _Clip, out_dir: Path) -> None:
     frames = _frames(person, filmed_in, phonemes, clip.frames, video_rng)
     crf = int(scene_rng.integers(17, 28))
     video, record = out_dir / "videos" / f"{clip.video_id}.mp4", _record(clip, out_dir)
-    record.parent.mkdir(exist_ok=True)
-    # Temporary file, then atomic rename; its name is unique to the process and keeps the suffix of the container.
-    temporary = record.with_name(f"{clip.video_id}.{os.getpid()}.mp4")
-    try:
+    with atomic(video) as temporary:
         encode.write_video(temporary, frames, audio, crf=crf)
-        temporary.replace(video)
-    finally:
-        temporary.unlink(missing_ok=True)
     write_json(record, {"key": clip.key(), "sha256": sha256(video)})
 
 

@@ -224,8 +224,8 @@ def _mfcc(split: Split, spec: Spec) -> Tensor:
 def _reduced(split: Split, spec: Spec, scratch: Path) -> np.ndarray:
     path = scratch / f"frames{spec.stored}.npy"
     if not path.is_file():
-        with files.write_aside(path) as aside:
-            out = np.lib.format.open_memmap(aside, "w+", np.uint8, (len(split.frames), *_stored(split, spec)))
+        with files.atomic(path) as temporary:
+            out = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(split.frames), *_stored(split, spec)))
             for at in tqdm(range(0, len(out), PIECE), "reducing frames", leave=False, disable=None):
                 out[at : at + PIECE] = prepare_frames(split.frames[at : at + PIECE], spec)
             out.flush()
@@ -241,9 +241,9 @@ def write_tree(split: Split, tree: Path) -> None:
         split: the packed split.
         tree: a new folder.
     """
-    with files.write_aside(tree) as aside:
+    with files.atomic(tree) as temporary:
         for row in tqdm(list(split.index.itertuples()), "writing files", leave=False, disable=None):
-            folder = aside / row.clip_id
+            folder = temporary / row.clip_id
             audio = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
             exchange.write_clip(folder, split.clip(row.clip_id), split.mfcc[0, audio])
 

@@ -212,8 +212,8 @@ def fit(
                     "past": [vars(one) for one in past],
                     "timing": timer.rows(),
                 }
-                with files.write_aside(state_dir / STATE) as aside:
-                    torch.save(state, aside)
+                with files.atomic(state_dir / STATE) as temporary:
+                    torch.save(state, temporary)
             yield epoch
 
 
