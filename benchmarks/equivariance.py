@@ -13,7 +13,6 @@ next clip, its halves exchanged, because GRID's sentences share their timing. Wr
 import functools
 import itertools
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -197,7 +196,7 @@ def main(
             jobs.append(Job(checkpoint, path, None if number % closely else other))
     _, info = checkpoints.load(checkpoint, "cpu")
     rows, skipped = {}, {}
-    cores = len(os.sched_getaffinity(0))
+    cores = parallel.cores()
     for job, row in parallel.run(work, jobs, workers=cores, describe="equivariance"):
         if isinstance(row, Exception):
             skipped[job.path.name] = parallel.reason(row)

@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from syncnet_lib import files
+from syncnet_lib import files, parallel
 from syncnet_lib.dataset import extract, sources
 from syncnet_lib.dataset.extract import ExtractSettings
 from syncnet_lib.faces import crops, detect, geometry
@@ -135,7 +135,7 @@ def workers(folder: Path) -> dict[str, Any]:
 
 def found(tree: Path) -> list[dict[str, Any]]:
     """In which share of the frames a face that became a clip is seen; a row a folder of videos."""
-    cores = len(os.sched_getaffinity(0))
+    cores = parallel.cores()
     videos, unusable = sources.scan(tree, cores, progress=False)
     with tempfile.TemporaryDirectory() as scratch:
         out, cache = Path(scratch, "clips"), Path(scratch, "cache")
@@ -234,7 +234,7 @@ def _made(folder: Path) -> list[Path]:
 def _everything(folder: Path) -> dict[str, Any]:
     made = _made(folder)
     several = corpus.SyntheticSettings(clips=96, identities=8, seconds=10.0, noisy_share=0.0)
-    corpus.make(folder / "several", several, seed=0, workers=len(os.sched_getaffinity(0)))
+    corpus.make(folder / "several", several, seed=0, workers=parallel.cores())
     return {
         "speed": speed(made),
         "workers": workers(folder / "several" / "videos"),
@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part, content in measured.items():
         print(f"{part}{' (times real time on one core)' if part == 'speed' else ''}")
         print(pd.DataFrame(content if isinstance(content, list) else [content]).to_string(index=False))
-    machine = {"processor": platform.processor() or platform.machine(), "cores": len(os.sched_getaffinity(0))}
+    machine = {"processor": platform.processor() or platform.machine(), "cores": parallel.cores()}
     kept = json.loads(OUT.read_text()) if OUT.exists() else {}
     files.write_json(OUT, {**kept, "machine": machine, **measured})
 

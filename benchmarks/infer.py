@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from syncnet_lib import files
+from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.media import decode, encode, features
 from syncnet_lib.media.audio import read_audio
@@ -290,7 +290,7 @@ def main() -> None:
     parser.add_argument("checkpoint", nargs="?", default="")
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "infer.json")
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
+    cores = parallel.cores()
     torch.set_num_threads(cores)
     content = json.loads(options.out.read_text()) if options.out.is_file() else {}
     content["machine"] = {"cpu": torch.cpu.get_capabilities()["cpu_name"], "cores": cores, "load": os.getloadavg()[0]}

@@ -10,14 +10,13 @@ epoch over the median step, the worst epoch after the first.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
-from syncnet_lib import files
+from syncnet_lib import files, parallel
 from syncnet_lib.experiment import studies
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model.spec import SPECS
@@ -39,7 +38,7 @@ def measure(clips: int, frames: int, batch_size: int, samples_per_clip: int, epo
         validate_every=epochs,
     )
     result: dict = {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": parallel.cores(),
         "batch": batch_size,
         "window": [WINDOW_FRAMES, SPECS["paper"].stored, SPECS["paper"].stored],
         "clips": clips,
@@ -82,7 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "loader.json")
     options = vars(parser.parse_args())
     out = options.pop("out")
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(parallel.cores())
     result = measure(**options)
     files.write_json(out, result)
     print(json.dumps(result, indent=2))

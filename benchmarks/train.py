@@ -9,7 +9,6 @@ layers (`v2`) in the same run, since a machine's speed is not the code's.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from syncnet_lib import files
+from syncnet_lib import files, parallel
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.experiment import studies
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
@@ -97,7 +96,7 @@ def on_cpu(scratch: Path) -> dict:
     settings = TrainSettings(epochs=5, validate_every=5)
     v2 = TrainSettings(model="v2", loss="contrastive", batch_size=16, samples_per_clip=4, epochs=2, validate_every=2)
     result: dict = {
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": parallel.cores(),
         "native_precision": native_precision(torch.device("cpu")),
         "batch": settings.batch_size,
         "training_windows_per_s": {},
@@ -240,7 +239,7 @@ def main() -> int:
             result = {name: seed_run(name, options.frames, options.compile, scratch) for name in options.models}
             files.write_json(bench / "seed_run.json", result)
         else:
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
+            torch.set_num_threads(parallel.cores())
             result = on_cpu(scratch)
             files.write_json(bench / "train.json", result)
     print(json.dumps(result, indent=2))

@@ -277,7 +277,7 @@ def _measure(
     Returns:
         Outcomes in the order of the names, without the confidence of single windows.
     """
-    from syncnet_lib import files
+    from syncnet_lib import files, parallel
     from syncnet_lib.measurement import batch
 
     outputs = [target for target in targets if target and target != STDOUT]
@@ -289,7 +289,7 @@ def _measure(
         if plot and not len(journal):
             files.check_new(plot)
         if workers is None:
-            workers = len(os.sched_getaffinity(0)) if len(paths) > 1 else 0
+            workers = parallel.cores() if len(paths) > 1 else 0
         try:
             for outcome in batch.run(paths, options, workers, journal):
                 if plot and outcome.result:

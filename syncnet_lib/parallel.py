@@ -1,14 +1,14 @@
-"""One function over many items: local processes by default, any Dask cluster by its address; failures are collected.
-
-And items made ahead of their use, by a thread (`Ahead`) or by a process (`Apart`).
-"""
+"""One function over many items: local processes by default, any Dask cluster by its address; failures are collected."""
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
-import tempfile
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from multiprocessing import connection, resource_tracker
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
@@ -16,17 +16,22 @@ from tqdm import tqdm
 from syncnet_lib.errors import InputError
 
 if TYPE_CHECKING:
-    pass
+    from pebble import ProcessFuture
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
 
 _Outcomes = Generator[tuple[Item, Result | Exception], None, None]
 
 
 class WorkerLost(Exception):
     """The process that worked on an item died: killed, out of memory, or crashed in native code."""
+
+
+def cores() -> int:
+    """Processors that this process may use: in a container or under `taskset` fewer than the machine has."""
+    # macOS and Windows have no affinity.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(
@@ -37,6 +42,7 @@ def run(
     scheduler: str = "",
     progress: bool = True,
     describe: str = "",
+    time_limit: Callable[[Item], float] | None = None,
 ) -> Iterator[tuple[Item, Result | Exception]]:
     """Call a function on every item, and give each item with its result or its exception as it is done.
 
@@ -49,13 +55,20 @@ def run(
         scheduler: address of a running Dask scheduler, used in place of local processes.
         progress: show a bar on stderr.
         describe: what the bar says in front.
+        time_limit: gives the seconds after which a local process that works on an item is killed, and the item's
+            outcome is a TimeoutError; None waits for ever.
 
     Yields:
         (item, result or exception) in the order of completion.
     """
     todo = list(items)
-    done = _here(function, todo) if workers == 0 and not scheduler else _dask(function, todo, workers, scheduler)
-    # Closing the generator on the way out stops the cluster at once, also for Ctrl-C.
+    if scheduler:
+        done = _dask(function, todo, scheduler)
+    elif workers == 0:
+        done = _here(function, todo)
+    else:
+        done = _processes(function, todo, workers, time_limit)
+    # Closing the generator on the way out stops the workers at once, also for Ctrl-C.
     with tqdm(total=len(todo), desc=describe or None, disable=not progress or not todo, dynamic_ncols=True) as bar:
         try:
             for pair in done:
@@ -69,7 +82,23 @@ def reason(error: Exception) -> str:
     """Why an item failed, in a line that does not name it."""
     if isinstance(error, InputError):
         return error.cause
+    if isinstance(error, TimeoutError):
+        return "takes longer than its time limit"
     return str(error) if isinstance(error, WorkerLost) else f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def interrupts_blocked() -> Iterator[None]:
+    """Processes (and threads) started in here never see Ctrl-C, so that only their parent answers it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, which has no such signals
+        yield
+        return
+    resource_tracker.ensure_running()  # its start, which would come with the first process, lifts the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a process inherits what is blocked
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _here(function: Callable[[Item], Result], items: list[Item]) -> _Outcomes[Item, Result]:
@@ -80,63 +109,83 @@ def _here(function: Callable[[Item], Result], items: list[Item]) -> _Outcomes[It
             yield item, error
 
 
-def _dask(
-    function: Callable[[Item], Result], items: list[Item], workers: int, scheduler: str
+def _processes(
+    function: Callable[[Item], Result], items: list[Item], workers: int, time_limit: Callable[[Item], float] | None
 ) -> _Outcomes[Item, Result]:
-    import dask
-    from distributed import Client, LocalCluster, as_completed
+    """Local processes; a worker may be lost by no fault of its item, so that gets a second chance, and no third."""
+    lost = []
+    for item, outcome in _pool(function, items, workers, time_limit):
+        if isinstance(outcome, WorkerLost):
+            lost.append(item)
+        else:
+            yield item, outcome
+    yield from _pool(function, lost, workers, time_limit)
+
+
+def _pool(
+    function: Callable[[Item], Result], items: list[Item], workers: int, time_limit: Callable[[Item], float] | None
+) -> _Outcomes[Item, Result]:
+    if not items:
+        return
+    from pebble import ProcessPool
+
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPool(min(workers, len(items)), initializer=_end_with_parent, context=spawn)
+    finished: SimpleQueue[Any] = SimpleQueue()
+    item_of: dict[ProcessFuture, Item] = {}
+    try:
+        with interrupts_blocked():
+            for item in items:
+                future = pool.schedule(function, args=[item], timeout=time_limit(item) if time_limit else None)
+                item_of[future] = item
+                future.add_done_callback(finished.put)
+        while item_of:
+            future = finished.get()
+            yield item_of.pop(future), _outcome_of_process(future)
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _outcome_of_process(future: "ProcessFuture") -> Any:
+    from concurrent.futures.process import BrokenProcessPool
+
+    from pebble import ProcessExpired
+
+    error = future.exception()
+    if isinstance(error, ProcessExpired | BrokenProcessPool):
+        return WorkerLost("the worker process died")
+    return future.result() if error is None else error
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent is killed would otherwise finish its item first."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _dask(function: Callable[[Item], Result], items: list[Item], scheduler: str) -> _Outcomes[Item, Result]:
+    from distributed import Client, as_completed
 
     if not items:
         return
-    # What a worker that is killed leaves unsaid comes back as a WorkerLost, here and after the cluster is closed.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    quiet = {
-        # Processes stay quiet about workers that come and go; what matters comes back as a WorkerLost.
-        "logging.distributed": "critical",
-        # A worker may be lost by no fault of its item, so that gets a second chance, and no third.
-        "distributed.scheduler.allowed-failures": 1,
-        # A worker holds the one item that it works on, so its death is blamed on no other.
-        "distributed.scheduler.worker-saturation": 1.0,
-        # Nobody looks at the dashboard. Its samples of every worker's stack each 10 ms, and a clock that ticks each
-        # 20 ms in every process, interrupt the work: together they took a tenth of it (benchmarks/extract.py).
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.tick.interval": "1s",
-    }
-    with dask.config.set(quiet), tempfile.TemporaryDirectory(prefix="syncnet-") as scratch:
-        cluster = None
-        if not scheduler:
-            cluster = LocalCluster(
-                n_workers=min(workers, len(items)),
-                threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",  # any free port: two runs at once must not meet, nor be seen outside
-                local_directory=scratch,
-                silence_logs=50,
-                memory_limit=None,
-            )
-        client = Client(scheduler or cluster, set_as_default=False)
-        futures: dict[Any, Item] = {}
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what a lost worker leaves unsaid is a WorkerLost
+    with Client(scheduler, set_as_default=False) as client:
+        futures = dict(zip(client.map(function, items, pure=False), items, strict=True))
         try:
-            futures = dict(zip(client.map(function, items, pure=False), items, strict=True))
             for future in as_completed(futures, loop=client.loop):
-                yield futures.pop(future), _outcome(future)
+                yield futures.pop(future), _outcome_of_cluster(future)
         finally:
             client.cancel(list(futures))
-            client.close()
-            if cluster is not None:
-                _kill_workers(cluster)
-                cluster.close()
 
 
-def _kill_workers(cluster: Any) -> None:
-    """End the processes without asking: a polite close would wait for the item that each works on."""
-    for nanny in cluster.workers.values():
-        nanny.auto_restart = False
-        if nanny.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(nanny.pid, signal.SIGKILL)
-
-
-def _outcome(future: Any) -> Any:
+def _outcome_of_cluster(future: Any) -> Any:
     from distributed.scheduler import KilledWorker
 
     if future.status == "cancelled":

@@ -1,7 +1,6 @@
 """Items made ahead of their use, by a thread (`Ahead`) or by a process (`Apart`)."""
 
 import contextlib
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
-from syncnet_lib.parallel import Item, WorkerLost
+from syncnet_lib.parallel import Item, WorkerLost, interrupts_blocked
 
 
 @dataclass(frozen=True)
@@ -85,17 +84,12 @@ class Apart(Ahead[Item]):
 
     def __init__(self, function: Callable[..., Iterable[Item]], *arguments: Any, count: int) -> None:
         import multiprocessing
-        from multiprocessing import resource_tracker
 
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe(duplex=False)
         self._process = context.Process(target=_send, args=(there, function, arguments), daemon=True)
-        resource_tracker.ensure_running()  # its start, which would come with the first process, lifts the block
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # a process inherits what is blocked
-        try:
+        with interrupts_blocked():
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         there.close()
         super().__init__(_received(here, self._process), count)
 

@@ -1,4 +1,4 @@
-"""fanout: results, failures and killed workers, with real processes."""
+"""parallel and prefetch: results, failures and killed workers, with real processes."""
 
 import json
 import os
@@ -59,6 +59,64 @@ def test_leaving_early_stops_the_workers() -> None:
     for _ in parallel.run(time.sleep, [0.01, 60, 60], workers=2, progress=False):
         break
     assert time.monotonic() - start < 20
+
+
+def test_only_an_item_that_takes_too_long_is_given_up() -> None:
+    outcome = dict(
+        parallel.run(
+            time.sleep, [60, 0.01, 0.02], workers=1, progress=False, time_limit=lambda seconds: 2 + seconds / 60
+        )
+    )
+    assert isinstance(outcome.pop(60), TimeoutError)
+    assert outcome == {0.01: None, 0.02: None}
+
+
+def _tell_and_sleep(file: str) -> None:
+    Path(file).write_text(str(os.getpid()))
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_their_parent(tmp_path: Path, end: signal.Signals) -> None:
+    told = [str(tmp_path / name) for name in "ab"]
+    script = (
+        "import tests.test_parallel as t\n"
+        "if __name__ == '__main__':\n"
+        f"    list(t.parallel.run(t._tell_and_sleep, {told!r}, workers=2, progress=False))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as parent:
+        until = time.monotonic() + 60
+        while not all(Path(file).exists() and Path(file).read_text() for file in told) and time.monotonic() < until:
+            time.sleep(0.05)
+        if end == signal.SIGINT:
+            os.killpg(parent.pid, end)  # Ctrl-C reaches the workers as well
+        else:
+            parent.send_signal(end)
+        _, errors = parent.communicate(timeout=30)
+    assert all(_gone(int(Path(file).read_text())) for file in told)
+    assert errors.count("KeyboardInterrupt") == (end == signal.SIGINT)
+
+
+def test_dask_is_not_needed_without_a_scheduler() -> None:
+    script = (
+        "import sys; sys.modules['dask'] = sys.modules['distributed'] = None\n"
+        "from syncnet_lib import parallel\n"
+        "if __name__ == '__main__':\n"
+        "    print(sorted(parallel.run(abs, [-1, -2], workers=2, progress=False)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[(-2, 2), (-1, 1)]\n", "")
+
+
+def test_cores_where_the_system_knows_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parallel.cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert parallel.cores() == os.cpu_count()
 
 
 def _slow_pid(number: int) -> tuple[int, int]:

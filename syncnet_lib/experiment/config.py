@@ -2,7 +2,6 @@
 
 import difflib
 import importlib
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
@@ -11,6 +10,7 @@ from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from syncnet_lib import parallel
 from syncnet_lib.errors import InputError
 from syncnet_lib.paths import ROOT
 from syncnet_lib.settings import Settings
@@ -89,8 +89,7 @@ def stage_settings(stage: str, path: Path = ROOT / "params.yaml") -> dict[str, A
     sections = read(path, tuple(SECTIONS) if stage == next(iter(STAGES)) else own).sections
     values = {name: value for each in own for name, value in sections[each].items()}
     if values["workers"] == "auto":
-        # Not os.cpu_count(): in a container or under taskset only these may be used.
-        values["workers"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        values["workers"] = parallel.cores()
     return values
 
 

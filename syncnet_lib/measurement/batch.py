@@ -141,7 +141,7 @@ def run(paths: Sequence[Path], options: Options, workers: int, journal: Journal)
     Raises:
         InputError: no such checkpoint or device.
     """
-    alone = len(paths) == 1 and workers == 0 and not len(journal) and len(os.sched_getaffinity(0)) > 1
+    alone = len(paths) == 1 and workers == 0 and not len(journal) and parallel.cores() > 1
     with _watching(paths[0], options) if alone else contextlib.nullcontext() as seen:
         model, info = checkpoints.load(options.checkpoint, options.device)
         same = [VERSION, info.sha256, _settings(model, options).model_dump()]
