@@ -110,7 +110,7 @@ def talkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     videos, _ = corpus.make(folder, made, seed=1, workers=0, progress=False)
     out = folder / "clips"
     manifest, _ = extract.extract(videos, folder, out, folder / "cache", extract.ExtractSettings(), 0, progress=False)
-    shares = PairsSettings(train_share=0.75, val_share=0.125)
+    shares = PairsSettings(train_share=0.75, val_share=0.125, warps=[0])
     pack(out, manifest, folder / "pairs", shares, seed=0, progress=False)
     splits = [Split.open(folder / "pairs" / name) for name in ("train", "val")]
     cpu = torch.device("cpu")

@@ -52,8 +52,8 @@ class Clip:
     """
 
     mouth: UInt8[np.ndarray, "frames 120 120"]
-    samples: Int16[np.ndarray, "frames*640"]
-    mfcc: Float32[np.ndarray, "frames*4 13"]
+    samples: Int16[np.ndarray, "640*frames"]
+    mfcc: Float32[np.ndarray, "4*frames 13"]
     speech: Bool[np.ndarray, "frames"]
     lip_aperture: Float32[np.ndarray, "frames"]
     meta: dict[str, Any]

@@ -72,7 +72,7 @@ def _fetch(url: str, partial: Path, progress: bool) -> None:
             return _resume(url, partial, progress)
         except requests.RequestException as error:
             # An answer such as "not found" will be the same next time.
-            final = isinstance(error, requests.HTTPError) and error.response.status_code < 500
+            final = error.response is not None and error.response.status_code < 500
             if final or retry == RETRIES:
                 cause = f"cannot be downloaded ({' '.join(str(error).split())[:200]})"
                 raise InputError(url, cause, "try again: it goes on where it stopped") from None

@@ -1,7 +1,7 @@
 """Clips to training data: the split, packed arrays of whole clips, and what an epoch draws from them.
 
 A split on disk is `frames.npy` (F, 120, 120) uint8, `mfcc.npy` (warps, 4 F, 13) float32 and `index.parquet`, a row a
-clip. One number addresses a window: the row of its first frame; its sound begins at four times that row.
+clip. One number addresses a window: the row of its first frame; its MFCC begin at four times that row.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float32, Int16, Int64, UInt8
 from pydantic import Field
 from tqdm import tqdm
 
@@ -29,12 +30,15 @@ class PairsSettings(Settings):
     """How clips become the three splits."""
 
     train_share: float = Field(0.8, gt=0, lt=1)
+    """Share of the clips for training, 0-1 [Agrawal]."""
     val_share: float = Field(0.1, gt=0, lt=1)
-    warps: list[int] = Field([0], min_length=1)
+    """Share of the clips for validation, 0-1 [Agrawal]; the test split takes the rest."""
+    warps: list[int] = Field([0, -2, -1, 1, 2], min_length=1)
+    """Versions of the audio, each by the steps of 5 % by which pitch and formants are moved; 0, as it is, first."""
 
 
 def group_of(manifest: pd.DataFrame) -> pd.Series:
-    """What may not be torn apart by a split: the talker where known, else the source video.
+    """What must stay within one split: the talker where known, else the source video.
 
     With fewer than three talkers it is the video for all, since a split by talker would leave one empty.
     """
@@ -84,7 +88,8 @@ def pack(
         clips_dir: the folder of clips.
         manifest: its `clips.parquet`. A split that it knows, from an imported data set, is kept.
         out_dir: gets a folder a split.
-        settings, seed: of the split and of the sound's variants.
+        settings: shares of the splits and variants of the audio.
+        seed: of the random split.
         progress: show a bar.
 
     Returns:
@@ -152,17 +157,17 @@ class Split:
     """A packed split.
 
     Attributes:
-        frames: (F, h, w) uint8 mouth crops of all clips, one after another.
-        mfcc: (warps, 4 F, 13) float32; variant 0 is the sound as it is.
+        frames: mouth crops of all clips, one after another.
+        mfcc: 4 steps a frame; variant 0 is the audio as it is.
         index: a row a clip: `clip_id`, `start`, `frames`, ...
-        kept: (F,) bool: the windows that may serve as positives, by first frame.
+        kept: the windows that may serve as positives, by first frame.
         folder: where it was opened, so that another process can open it too.
     """
 
-    frames: np.ndarray
-    mfcc: np.ndarray
+    frames: UInt8[np.ndarray, "frames height width"]
+    mfcc: Float32[np.ndarray, "warps steps 13"]
     index: pd.DataFrame
-    kept: np.ndarray
+    kept: Bool[np.ndarray, "frames"]
     folder: Path | None = None
 
     @classmethod
@@ -180,17 +185,17 @@ class Split:
         return cls(frames, mfcc, index, kept, folder)
 
     @cached_property
-    def windows(self) -> np.ndarray:
-        """(clips,) int64: windows of each clip."""
+    def windows(self) -> Int64[np.ndarray, "clips"]:
+        """Windows of each clip."""
         return (self.index.frames - WINDOW_FRAMES).to_numpy()
 
     @cached_property
-    def starts(self) -> np.ndarray:
-        """(clips,) int64: first row of each clip."""
+    def starts(self) -> Int64[np.ndarray, "clips"]:
+        """First row of each clip."""
         return self.index.start.to_numpy()
 
-    def clip(self, clip_id: str) -> np.ndarray:
-        """(T, h, w) uint8 crops of one clip."""
+    def clip(self, clip_id: str) -> UInt8[np.ndarray, "frames height width"]:
+        """Crops of one clip."""
         row = self.index[self.index.clip_id == clip_id].iloc[0]
         return self.frames[row.start : row.start + row.frames]
 
@@ -206,12 +211,12 @@ class Split:
         return replace(self, kept=kept & self.kept)
 
 
-def cut(mouth: np.ndarray, samples: np.ndarray, length: int) -> Split:
+def cut(mouth: UInt8[np.ndarray, "frames height width"], samples: Int16[np.ndarray, "samples"], length: int) -> Split:
     """A split in memory out of one recording, in pieces of equal length; what is left over at its end is not used.
 
     Args:
-        mouth: (T, h, w) uint8 crops.
-        samples: (T * 640,) int16, 16 kHz mono.
+        mouth: crops.
+        samples: 16 kHz mono, 640 a frame.
         length: of a piece, in frames.
     """
     starts = np.arange(0, len(mouth) - length + 1, length)

@@ -4,23 +4,24 @@ import numpy as np
 import python_speech_features
 import torch
 import torchaudio
+from jaxtyping import Float32, Int16
 
 from syncnet_lib.media.clock import SAMPLE_RATE
 from syncnet_lib.media.features import HOP, MFCC_SPAN
 
 WHOLE = 20
-"""Steps in an octave-free scale of rates: one step is 1/20, 5 %, and scales the hop by a whole number of samples."""
+"""Steps in the whole rate: one step is 1/20 of it, 5 %, and changes the hop by a whole number of samples."""
 
 
-def warped_mfcc(samples: np.ndarray, warp: int) -> np.ndarray:
+def warped_mfcc(samples: Int16[np.ndarray, "samples"], warp: int) -> Float32[np.ndarray, "steps 13"]:
     """MFCC of the sound with pitch and formants moved and the timing kept: resampled, and the hop scaled alike.
 
     Args:
-        samples: (T * 640,) int16, 16 kHz mono.
+        samples: 16 kHz mono, 640 a frame.
         warp: steps of 5 % by which pitch and formants are raised (positive) or lowered (negative).
 
     Returns:
-        (4 * T, 13) float32.
+        4 steps a frame.
     """
     # A sound played faster by 20 / (20 - warp) has its steps (20 - warp) / 20 as far apart: a whole number of samples.
     hop = HOP * (WHOLE - warp) // WHOLE

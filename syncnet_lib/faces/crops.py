@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from jaxtyping import Float, UInt8, UInt16
 
 from syncnet_lib.faces import geometry
 from syncnet_lib.media.decode import Picture
@@ -11,18 +12,20 @@ MOUTH_SIZE = 120
 FACE_SIZE = 224
 """Side of a stored face crop: the input of the released model."""
 PAD_VALUE = 110
-"""Gray of what lies outside the picture (reference: run_pipeline.py)."""
+"""Gray of what lies outside the picture [syncnet_python: run_pipeline.py]."""
 
 
-def gray_crop(picture: Picture, to_crop: np.ndarray, size: int) -> np.ndarray:
-    """(size, size) uint8 crop of the luma, full range; see `sample`. Only the crop's own pixels are converted."""
+def gray_crop(picture: Picture, to_crop: Float[np.ndarray, "2 3"], size: int) -> UInt8[np.ndarray, "size size"]:
+    """Crop of the luma, full range; see `sample`. Only the crop's own pixels are converted."""
     black, white = picture.luma_range
     pad = round(black + PAD_VALUE * (white - black) / 255)
     return full_range(picture, sample(picture.luma, to_crop, size, pad))
 
 
-def full_range(picture: Picture, luma: np.ndarray) -> np.ndarray:
-    """Luma of a picture as uint8 over 0-255."""
+def full_range(
+    picture: Picture, luma: UInt8[np.ndarray, "height width"] | UInt16[np.ndarray, "height width"]
+) -> UInt8[np.ndarray, "height width"]:
+    """Luma of a picture over 0-255."""
     black, white = picture.luma_range
     if (black, white) == (0, 255):
         return luma
@@ -31,17 +34,19 @@ def full_range(picture: Picture, luma: np.ndarray) -> np.ndarray:
     return cv2.convertScaleAbs(cv2.max(luma, black), alpha=scale, beta=-black * scale)
 
 
-def sample(image: np.ndarray, to_crop: np.ndarray, size: int, pad: int) -> np.ndarray:
+def sample(
+    image: UInt8[np.ndarray, "height width *channels"] | UInt16[np.ndarray, "height width *channels"],
+    to_crop: Float[np.ndarray, "2 3"],
+    size: int,
+    pad: int,
+) -> UInt8[np.ndarray, "size size *channels"] | UInt16[np.ndarray, "size size *channels"]:
     """Cut a square crop out of a picture.
 
     Args:
-        image: (H, W) or (H, W, C) uint8 or uint16.
-        to_crop: (2, 3) map from picture to crop, without shear.
+        image: gray, or with channels last.
+        to_crop: affine map from picture to crop, without shear.
         size: of the crop, pixels.
         pad: value outside the picture.
-
-    Returns:
-        (size, size) or (size, size, C) of the image's dtype.
     """
     shrink = int(1 / np.hypot(to_crop[0, 0], to_crop[0, 1]))
     if shrink >= 2:
@@ -64,32 +69,32 @@ def sample(image: np.ndarray, to_crop: np.ndarray, size: int, pad: int) -> np.nd
     )
 
 
-def mouth_crop(picture: Picture, place: np.ndarray) -> np.ndarray:
-    """(120, 120) uint8 gray mouth.
+def mouth_crop(picture: Picture, mouth: Float[np.ndarray, "4"]) -> UInt8[np.ndarray, "120 120"]:
+    """Gray mouth, upright.
 
     Args:
         picture: the whole picture.
-        place: centre x, y, side in pixels, roll in radians.
+        mouth: centre x, y, side in pixels, roll in radians.
     """
-    x, y, side, roll = place
+    x, y, side, roll = mouth
     return gray_crop(picture, geometry.square(x, y, side, roll, MOUTH_SIZE), MOUTH_SIZE)
 
 
-def face_crop(picture: Picture, place: np.ndarray, crop_scale: float) -> np.ndarray:
-    """(224, 224, 3) uint8 RGB face by the reference's geometry (run_pipeline.py, crop_video).
+def face_crop(picture: Picture, box: Float[np.ndarray, "3"], crop_scale: float) -> UInt8[np.ndarray, "224 224 3"]:
+    """RGB face by the geometry of [syncnet_python] (run_pipeline.py, crop_video).
 
     Args:
         picture: the whole picture.
-        place: centre x, y and half the longer side of the face's box, pixels.
+        box: centre x, y and half the longer side of the face's box, pixels.
         crop_scale: margin; the square reaches (1 + crop_scale) half sides to the left and right, and is moved down by
             crop_scale half sides.
     """
-    x, y, half = place
+    x, y, half = box
     to_crop = geometry.square(x, y + half * crop_scale, 2 * half * (1 + crop_scale), 0.0, FACE_SIZE)
     return sample(picture.rgb, to_crop, FACE_SIZE, PAD_VALUE)
 
 
-def sharpness(crop: np.ndarray) -> float:
-    """Variance of the Laplacian of a (h, w) uint8 crop: small where there are no edges."""
+def sharpness(crop: UInt8[np.ndarray, "height width"]) -> float:
+    """Variance of the Laplacian of a gray crop: small where there are no edges."""
     _, spread = cv2.meanStdDev(cv2.Laplacian(crop, cv2.CV_16S))
     return float(spread[0, 0]) ** 2

@@ -32,24 +32,24 @@ CONFIDENCE = 0.5
 class _Graphs:
     """mediapipe's models: built when first needed and then kept, since building takes longer than hundreds of uses.
 
-    The C++ side reports every new graph, and once every first use, on stderr past Python's back; that is held off.
+    The C++ side reports every new graph, and every first use, on the process's stderr; that is suppressed.
     """
 
     def __init__(self) -> None:
         self._graphs: dict[str, Any] = {}
-        self._talked: set[str] = set()
+        self._quiet: set[str] = set()
 
     def run(self, name: str, image: np.ndarray) -> Any:
         """Run the model of this name on a (h, w, 3) uint8 RGB image."""
-        if name in self._talked:
+        if name in self._quiet:
             return self._call(name, image)
         with silent_stderr():
             if name not in self._graphs:
                 self._graphs[name] = self._mesh() if name == "mesh" else self._detector(name)
             result = self._call(name, image)
-        # Some messages come with the first face, so silence lasts until then.
+        # Some messages come with the first face: output is suppressed until then.
         if result is not None:
-            self._talked.add(name)
+            self._quiet.add(name)
         return result
 
     def _call(self, name: str, image: np.ndarray) -> Any:
@@ -87,7 +87,7 @@ _graphs = _Graphs()
 
 @contextlib.contextmanager
 def _without_plotting() -> Iterator[None]:
-    """Hold off matplotlib, two thirds of the time to import mediapipe, which draws its own examples with it."""
+    """Import without matplotlib: two thirds of the time to import mediapipe, which needs it for examples only."""
     names = [name for name in ("matplotlib", "matplotlib.pyplot") if name not in sys.modules]
     sys.modules.update({name: ModuleType(name) for name in names})
     try:
@@ -99,7 +99,7 @@ def _without_plotting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Hold off what C++ code writes to stderr past Python's back."""
+    """Suppress what C++ code writes to the process's stderr."""
     sys.stderr.flush()
     kept = os.dup(2)
     with open(os.devnull, "w") as nothing:
@@ -115,7 +115,7 @@ def detect(picture: Picture, region: Region) -> list[tuple[Box, Roi]]:
     """Find faces in a part of a picture.
 
     Returns:
-        For each face its box and where the mesh should look, in pixels of the picture.
+        For each face its box and the region for `mesh`, in pixels of the picture.
     """
     part = picture.luma[region.top : region.top + region.height, region.left : region.left + region.width]
     scale = DETECTOR_SIZE / max(part.shape)
@@ -130,9 +130,9 @@ def detect(picture: Picture, region: Region) -> list[tuple[Box, Roi]]:
         left, top = region.left + box.xmin * region.width, region.top + box.ymin * region.height
         right, bottom = left + box.width * region.width, top + box.height * region.height
         across, down = (left_eye.x - right_eye.x) * region.width, (left_eye.y - right_eye.y) * region.height
-        placed = Box(left, top, right, bottom)
+        outline = Box(left, top, right, bottom)
         side = MESH_MARGIN * max(right - left, bottom - top)
-        faces.append((placed, Roi(*placed.centre, side, float(np.arctan2(down, across)))))
+        faces.append((outline, Roi(*outline.centre, side, float(np.arctan2(down, across)))))
     return faces
 
 
@@ -141,7 +141,7 @@ def mesh(picture: Picture, roi: Roi) -> Face | None:
 
     Args:
         picture: where the face is.
-        roi: where to look, pixels.
+        roi: region of the face, pixels.
 
     Returns:
         The face, or None where the model says that there is none.
@@ -159,10 +159,10 @@ def mesh(picture: Picture, roi: Roi) -> Face | None:
 
 
 def likeness(picture: Picture, face: Face, other_picture: Picture, other: Face) -> float:
-    """Correlation of two upper faces, brought into the same place; the mouth is left out because it moves."""
+    """Correlation of two upper faces after alignment; the mouth is left out because it moves."""
     patches: list[np.ndarray] = []
-    for shown, seen in ((picture, face), (other_picture, other)):
-        roi = seen.roi
+    for shown, found in ((picture, face), (other_picture, other)):
+        roi = found.roi
         patch = gray_crop(shown, square(roi.x, roi.y, roi.side / MESH_MARGIN, roi.angle, LIKENESS_SIZE), LIKENESS_SIZE)
         patches.append(patch[: LIKENESS_SIZE * 5 // 8].ravel())
     return float(np.corrcoef(patches[0], patches[1])[0, 1])

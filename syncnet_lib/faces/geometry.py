@@ -1,9 +1,10 @@
-"""Places of a face in a picture: boxes, landmarks, regions to search, and the transforms of crops."""
+"""Where a face is in a picture: boxes, landmarks, regions to search, and the transforms of crops."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float32, Float64
 
 MESH_SIZE = 192
 """Input of mediapipe's face mesh, pixels."""
@@ -33,7 +34,8 @@ OVAL = (
 """Outline of the face."""
 POINTS = (*OVAL, RIGHT_EYE, LEFT_EYE, NASION, *LIP_CORNERS, UPPER_LIP, LOWER_LIP)
 """What is read of the 468 points; reading all of them in Python costs a third of the mesh itself."""
-PLACE = {point: place for place, point in enumerate(POINTS)}
+INDEX = {point: index for index, point in enumerate(POINTS)}
+"""Row of each of the mesh's points in `Face.points`."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Roi:
-    """A square that is turned with the head: where the mesh looks.
+    """A square that is turned with the head: the region to which the face mesh is fitted.
 
     Attributes:
         x: centre, pixels.
@@ -91,14 +93,14 @@ class Face:
     """One face in one picture, from its mesh.
 
     Attributes:
-        points: (43, 2) float32 pixels, in the order of POINTS.
+        points: positions in pixels, in the order of POINTS.
     """
 
-    points: np.ndarray
+    points: Float32[np.ndarray, "43 2"]
 
-    def point(self, number: int) -> np.ndarray:
-        """(2,) float32 position in pixels of a point of the mesh."""
-        return self.points[PLACE[number]]
+    def point(self, number: int) -> Float32[np.ndarray, "2"]:
+        """Position in pixels of a point of the mesh."""
+        return self.points[INDEX[number]]
 
     @property
     def angle(self) -> float:
@@ -120,7 +122,7 @@ class Face:
 
     @property
     def roi(self) -> Roi:
-        """Where the mesh should look for this face in the next picture."""
+        """Region to which the mesh is fitted in the next picture."""
         angle = self.angle
         cos, sin = np.cos(angle), np.sin(angle)
         turned = self.points @ np.array([[cos, -sin], [sin, cos]], np.float32)
@@ -130,8 +132,8 @@ class Face:
         return Roi(float(cos * x - sin * y), float(sin * x + cos * y), side, angle)
 
     @property
-    def mouth(self) -> np.ndarray:
-        """(4,) float64 geometry of the mouth crop: centre x, y, side in pixels, roll in radians.
+    def mouth(self) -> Float64[np.ndarray, "4"]:
+        """Geometry of the mouth crop: centre x, y, side in pixels, roll in radians.
 
         The side is 1.15 times the larger of the outer-eye distance and 0.75 times nasion to chin, so that neither a
         turned nor a nodding head makes it collapse.
@@ -144,7 +146,7 @@ class Face:
 
 @dataclass(frozen=True)
 class Region:
-    """An upright part of a picture and the detector that looks at it.
+    """An upright part of a picture and the detector that searches it.
 
     Attributes:
         left: pixels.
@@ -163,7 +165,7 @@ class Region:
 
 
 def whole(width: int, height: int) -> Region:
-    """The fast look at everything, which finds faces from a third of the picture's height."""
+    """The whole picture with the fast model, which finds faces from a third of the picture's height."""
     return Region(0, 0, width, height, False)
 
 
@@ -202,8 +204,8 @@ def around(box: Box, width: int, height: int) -> Region:
     return Region(left, top, max(1, right - left), max(1, bottom - top), False)
 
 
-def square(x: float, y: float, side: float, angle: float, size: int) -> np.ndarray:
-    """(2, 3) float64 affine map from the picture to a square crop.
+def square(x: float, y: float, side: float, angle: float, size: int) -> Float64[np.ndarray, "2 3"]:
+    """Affine map from the picture to a square crop.
 
     Args:
         x: centre, pixels.

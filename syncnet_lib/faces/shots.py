@@ -1,10 +1,11 @@
-"""Shot boundaries on the fly: scenedetect's content detector fed with thumbnails, picture by picture."""
+"""Shot boundaries in one pass: the content detector of scenedetect on thumbnails, picture by picture."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
 import numpy as np
+from jaxtyping import UInt8
 from scenedetect import ContentDetector, FrameTimecode
 
 from syncnet_lib.media.clock import FPS
@@ -39,11 +40,11 @@ class ShotFinder:
         self._recent: deque[float] = deque(maxlen=MEMORY)
         self._number = 0
 
-    def cut_before(self, thumbnail: np.ndarray) -> Cut:
+    def cut_before(self, thumbnail: UInt8[np.ndarray, "height width 3"]) -> Cut:
         """Whether a new shot begins with this picture.
 
         Args:
-            thumbnail: (h, w, 3) uint8 BGR.
+            thumbnail: BGR.
         """
         cuts = self._detector.process_frame(FrameTimecode(self._number, float(FPS)), thumbnail)
         score = float(self._detector._frame_score or 0.0)

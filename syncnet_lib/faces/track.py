@@ -1,8 +1,8 @@
 """Faces followed through a video in one pass: tracks, and their smoothed crops as soon as these can be known.
 
-The pictures are seen once. The last few (`FaceTracker.memory`) are kept, because the place of a crop is smoothed over
-its neighbours and because a gap without a face is bridged only when the face is found again; so memory does not grow
-with the length of a video or of a track.
+Each picture is read once. The last few (`FaceTracker.memory`) are kept, because the position of a crop is smoothed over
+neighbouring frames and because a gap without a face is bridged only when the face is found again; so memory does not
+grow with the length of a video or of a track.
 """
 
 import itertools
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float32, Float64, UInt8
 from pydantic import Field
 
 from syncnet_lib.faces import crops, detect, geometry
@@ -21,30 +22,29 @@ from syncnet_lib.media.decode import Picture
 from syncnet_lib.settings import Settings
 
 MOUTH_MEDIAN, MOUTH_SIGMA = 7, 2.0
-"""Smoothing of the mouth crop in frames: outliers of the mesh go by the median, its tremor by the Gaussian."""
+"""Smoothing of the mouth crop, frames: width of a running median against outliers of the mesh, and standard deviation
+of a Gaussian against its jitter."""
 FACE_MEDIAN = 13
-"""Smoothing of the face crop in frames (reference: run_pipeline.py)."""
+"""Smoothing of the face crop in frames [syncnet_python: run_pipeline.py]."""
 GAUSS_RADIUS = round(3 * MOUTH_SIGMA)
 REACH = max(MOUTH_MEDIAN // 2 + GAUSS_RADIUS, FACE_MEDIAN // 2)
-"""Frames on either side that the place of a crop depends on."""
+"""Frames on either side that the position of a crop depends on."""
 BATCH = 16
 """Frames whose crops are made at a time."""
 SAME_FACE = 0.3
 """Overlap (IoU) from which a detector's box and a mesh's box are taken for one face; the two outline it differently."""
-
-
 SAME_PERSON = 0.85
-"""Correlation of two looks at the upper face: one talker has 0.94 or more, 0.8 in the fastest motion; two talkers have
-0.42 on average and 0.77 at most (measured 3 frames apart)."""
+"""Correlation (`detect.likeness`) from which two upper faces are taken for one person: one talker has 0.94 or more, 0.8
+in the fastest motion; two talkers have 0.42 on average and 0.77 at most (measured 3 frames apart)."""
 TILES = 6
-"""Parts of a picture without a face that one search looks at for small ones."""
+"""Tiles of a picture that one search for small faces looks at, while no face is followed."""
 
 
 class TrackSettings(Settings):
-    """How faces are found and followed; names of the reference where it has them (run_pipeline.py)."""
+    """How faces are found and followed; named as in [syncnet_python] (run_pipeline.py) where it has them."""
 
     min_track: int = Field(15, ge=5)
-    """Shortest face track that is kept, frames of 40 ms; the reference's 100 would drop every clip of GRID."""
+    """Shortest face track that is kept, frames of 40 ms; the 100 of [syncnet_python] would drop every clip of GRID."""
     num_failed_det: int = Field(25, ge=0)
     """Longest gap without a face that is bridged, frames."""
     min_face_size: int = Field(40, ge=1)
@@ -68,11 +68,16 @@ class Track:
     Attributes:
         shot: number of its shot, from 0.
         number: of the track within the video, from 0.
-        seen: frame -> face, where it was found.
-        missing: whether the last look failed.
+        first, last: frames of the video in which it was found first and last.
+        face: where it was found last.
+        missing: whether it was not found at the last attempt.
         refused: why it is not used, "" if it is.
         emitted: crops made so far.
         sharpness: sum over the crops of the variance of their Laplacian.
+        size_sum: sum of `Box.size` over the fits of the face mesh, pixels.
+        fits: how often the face mesh was fitted.
+        faceless: frames in gaps without a face that were bridged.
+        rows: frame and `_row` of each fit that later crops depend on.
     """
 
     shot: int
@@ -84,8 +89,8 @@ class Track:
     refused: str = ""
     emitted: int = 0
     sharpness: float = 0.0
-    size: float = 0.0
-    looks: int = 0
+    size_sum: float = 0.0
+    fits: int = 0
     faceless: int = 0
     rows: deque[tuple[int, np.ndarray]] = field(default_factory=deque)
 
@@ -97,33 +102,31 @@ class Track:
     @property
     def face_size(self) -> float:
         """Mean of width and height over the track, pixels."""
-        return self.size / self.looks
+        return self.size_sum / self.fits
 
     def add(self, frame: int, face: Face, step: int) -> None:
-        """Put in where the face is in a frame; `step` is the distance of two looks, a longer one was a gap."""
+        """Add where the face is in a frame; fits further apart than `step` frames are a gap that is bridged."""
         row = _row(face)
         if self.rows:
             if frame - self.last > step:
                 self.faceless += frame - self.last - 1
-            turn = 2 * np.pi
-            row[3] += turn * round((self.rows[-1][1][3] - row[3]) / turn)
+            row[3] += _turns(self.rows[-1][1][3] - row[3])
         self.rows.append((frame, row))
         self.last, self.face, self.missing = frame, face, False
-        self.size += face.box.size
-        self.looks += 1
+        self.size_sum += face.box.size
+        self.fits += 1
 
     def add_before(self, frame: int, face: Face) -> None:
-        """Put in where the face was in a frame before the first; only while no crop has been made."""
+        """Add where the face was in a frame before the first; only while no crop has been made."""
         row = _row(face)
-        turn = 2 * np.pi
-        row[3] += turn * round((self.rows[0][1][3] - row[3]) / turn)
+        row[3] += _turns(self.rows[0][1][3] - row[3])
         self.rows.appendleft((frame, row))
         self.first = frame
-        self.size += face.box.size
-        self.looks += 1
+        self.size_sum += face.box.size
+        self.fits += 1
 
-    def between(self, start: int, stop: int) -> np.ndarray:
-        """(stop - start, 8) places in the frames from start to stop, interpolated; the ends of the track are held."""
+    def between(self, start: int, stop: int) -> Float64[np.ndarray, "frames 8"]:
+        """`_row` of the frames from start to stop, interpolated between fits and constant beyond the track's ends."""
         known = [frame for frame, _ in self.rows]
         values = np.array([row for _, row in self.rows])
         wanted = np.clip(np.arange(start, stop), self.first, self.last)
@@ -136,17 +139,17 @@ class Crops:
 
     Attributes:
         track: whose they are.
-        mouth: (n, 120, 120) uint8 gray.
-        face: (n, 224, 224, 3) uint8 RGB, or (0, ...) when not asked for.
-        lip_aperture: (n,) float32 lip aperture over face height.
-        boxes: (n, 3) float32 centre x, y and half the longer side of the face, pixels of the picture.
+        mouth: gray; none when not asked for.
+        face: RGB; none when not asked for.
+        lip_aperture: opening of the lips over the height of the face.
+        boxes: centre x, y and half the longer side of the face, pixels of the picture.
     """
 
     track: Track
-    mouth: np.ndarray
-    face: np.ndarray
-    lip_aperture: np.ndarray
-    boxes: np.ndarray
+    mouth: UInt8[np.ndarray, "mouths 120 120"]
+    face: UInt8[np.ndarray, "faces 224 224 3"]
+    lip_aperture: Float32[np.ndarray, "frames"]
+    boxes: Float32[np.ndarray, "frames 3"]
 
 
 class FaceTracker:
@@ -193,7 +196,7 @@ class FaceTracker:
         Yields:
             Crops that are ready, and each track, once, when it is over; one that is refused says why.
         """
-        if self._now >= 0 and (cut is Cut.YES or (cut is Cut.MAYBE and self._others(picture))):
+        if self._now >= 0 and (cut is Cut.YES or (cut is Cut.MAYBE and self._people_changed(picture))):
             yield from self.finish()
             self._shot += 1
             self._shot_start = self._now + 1
@@ -203,7 +206,7 @@ class FaceTracker:
         if (self._now - self._shot_start) % self.settings.mesh_every == 0:
             for track in self._open:
                 if not track.missing:
-                    self._look(track, picture)
+                    self._refit(track, picture)
         for region in self._regions(picture):
             self._search(picture, region)
         for track in list(self._open):
@@ -216,7 +219,7 @@ class FaceTracker:
         """End the shot: give out what is left of every track."""
         for track in list(self._open):
             if not track.missing and track.last < self._now:
-                self._look(track, self._pictures[-1])
+                self._refit(track, self._pictures[-1])
             yield from self._close(track)
 
     def _regions(self, picture: Picture) -> Iterator[Region]:
@@ -245,7 +248,7 @@ class FaceTracker:
             yield tile
             self._tile = (self._tile + 1) % len(tiles)
 
-    def _others(self, picture: Picture) -> bool:
+    def _people_changed(self, picture: Picture) -> bool:
         """Whether other people are in this picture than in those before."""
         for track in self._open:
             face = None if track.missing else detect.mesh(picture, track.face.roi)
@@ -254,7 +257,8 @@ class FaceTracker:
                 return True
         return False
 
-    def _look(self, track: Track, picture: Picture) -> None:
+    def _refit(self, track: Track, picture: Picture) -> None:
+        """Fit the face mesh where the face was, or note that it is missing."""
         face = detect.mesh(picture, track.face.roi)
         track.missing = (
             face is None
@@ -265,6 +269,7 @@ class FaceTracker:
             track.add(self._now, face, self.settings.mesh_every)
 
     def _search(self, picture: Picture, region: Region) -> None:
+        """Find faces that are not followed yet, or missing, in a part of a picture."""
         for box, roi in detect.detect(picture, region):
             if any(not track.missing and track.face.box.iou(box) >= SAME_FACE for track in self._open):
                 continue
@@ -315,14 +320,10 @@ class FaceTracker:
 
     def _crops(self, track: Track, stop: int) -> Crops:
         start = track.first + track.emitted
-        places = track.between(start - REACH, stop + REACH)
-        mouths = _gauss(_median(places[:, :4], MOUTH_MEDIAN))
-        boxes = _median(places[:, 4:7], FACE_MEDIAN)
-        trim = (len(mouths) - (stop - start)) // 2
-        mouths = mouths[trim : trim + stop - start]
-        trim = (len(boxes) - (stop - start)) // 2
-        boxes = boxes[trim : trim + stop - start]
-        lips = places[REACH : REACH + stop - start, 7].astype(np.float32)
+        rows = track.between(start - REACH, stop + REACH)
+        mouths = _middle(_gauss(_median(rows[:, :4], MOUTH_MEDIAN)), stop - start)
+        boxes = _middle(_median(rows[:, 4:7], FACE_MEDIAN), stop - start)
+        lip_aperture = _middle(rows[:, 7], stop - start).astype(np.float32)
         shown = [self._pictures[number - self._now - 1] for number in range(start, stop)]
         mouth = np.zeros((0, crops.MOUTH_SIZE, crops.MOUTH_SIZE), np.uint8)
         face = np.zeros((0, crops.FACE_SIZE, crops.FACE_SIZE, 3), np.uint8)
@@ -335,14 +336,25 @@ class FaceTracker:
         track.emitted += stop - start
         while len(track.rows) > 1 and track.rows[1][0] <= stop - REACH - 1:
             track.rows.popleft()  # no later crop depends on it
-        return Crops(track, mouth, face, lips, boxes.astype(np.float32))
+        return Crops(track, mouth, face, lip_aperture, boxes.astype(np.float32))
+
+
+def _turns(angle: float) -> float:
+    """The whole turns in an angle, radians, so that a roll that passes 180 degrees goes on without a jump."""
+    return 2 * np.pi * round(angle / (2 * np.pi))
 
 
 def _row(face: Face) -> np.ndarray:
-    """(8,) mouth x, y, side, roll; box x, y, half side; lip aperture."""
+    """(8,) of the mouth x, y, side, roll; of the box x, y, half the longer side; lip aperture."""
     box = face.box
     half = max(box.right - box.left, box.bottom - box.top) / 2
     return np.array([*face.mouth, *box.centre, half, face.lip_aperture])
+
+
+def _middle(values: np.ndarray, count: int) -> np.ndarray:
+    """The middle `count` of (n, ...) values."""
+    start = (len(values) - count) // 2
+    return values[start : start + count]
 
 
 def _median(values: np.ndarray, width: int) -> np.ndarray:

@@ -44,12 +44,14 @@ Kind = Literal["clean", "dubbed", "shifted"]
 class SyntheticSettings(Settings):
     """How much of the synthetic corpus to make."""
 
-    clips: int = Field(160, ge=1, le=100_000, description="videos to make")
-    identities: int = Field(40, ge=2, le=10_000, description="different people, each with a face and a voice")
-    seconds: float = Field(3.0, ge=1.0, le=60.0, description="length of each, seconds")
-    noisy_share: float = Field(
-        0.2, ge=0.0, lt=1.0, description="share dubbed with another's sound or shifted, half each"
-    )
+    clips: int = Field(200, ge=1, le=100_000)
+    """Videos to make."""
+    identities: int = Field(40, ge=2, le=10_000)
+    """Different people, each with a face and a voice."""
+    seconds: float = Field(3.0, ge=1.0, le=60.0)
+    """Length of each video, seconds."""
+    noisy_share: float = Field(0.2, ge=0.0, lt=1.0)
+    """Share of the videos made wrong, 0-1: half dubbed with another's audio, half with shifted audio."""
 
 
 @dataclass(frozen=True)

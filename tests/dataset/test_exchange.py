@@ -94,7 +94,7 @@ def test_round_trip_through_the_pipeline(tree: Path, tmp_path: Path) -> None:
         assert loss.mean() < 1
         assert loss.max() < 16
         assert np.isnan(clip.lip_aperture).all()
-    packing = splits.PairsSettings(train_share=0.8, val_share=0.1)
+    packing = splits.PairsSettings(train_share=0.8, val_share=0.1, warps=[0])
     index, _ = splits.pack(tmp_path / "imported", manifest, tmp_path / "pairs", packing, 0, progress=False)
     assert index.set_index("split").frames.to_dict() == LENGTHS
     again = tmp_path / "again"

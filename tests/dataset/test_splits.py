@@ -27,7 +27,8 @@ def index_only(clips: int, frames: int = 75) -> Split:
     index = pd.DataFrame({"clip_id": np.arange(clips).astype(str), "frames": frames})
     index["start"] = index.frames.cumsum().shift(fill_value=0)
     kept = (np.arange(clips * frames) % frames) < frames - 5
-    return Split(np.empty((clips * frames, 0)), np.empty((1, 0, 13)), index, kept)
+    frames_only = np.empty((clips * frames, 0, 0), np.uint8)
+    return Split(frames_only, np.empty((1, 0, 13), np.float32), index, kept)
 
 
 def test_a_recording_in_pieces():

@@ -28,6 +28,12 @@ def test_project_file_is_valid_for_every_stage() -> None:
         assert set(values) == fields
 
 
+@pytest.mark.parametrize("section", ["common", "corpus", "extract", "pairs", "evaluate"])
+def test_project_file_says_the_defaults_of_the_settings(section: str) -> None:
+    content = config.load_yaml(ROOT / "params.yaml")
+    assert content[section] == config.settings_class(section)().model_dump(), "one default, in one place"
+
+
 def test_profile_wins_over_section(tmp_path: Path) -> None:
     text = "profile: paper\ntrain: {epochs: 7, lr: 1e-4}\nprofiles: {paper: {train: {epochs: 300}}}\n"
     values = config.stage_settings("train", params(tmp_path, text))
