@@ -53,6 +53,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return Files(config, log)
 
 
+SLOW_FIXTURES = {"talkers"}
+"""Fixtures that take so long to make that every test which uses one is slow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what uses a slow fixture, and every notebook."""
+    for item in items:
+        if item.path.suffix == ".ipynb" or SLOW_FIXTURES.intersection(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def real_clips() -> Path:
     """Real talkers."""
@@ -72,7 +83,11 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """This checkout as git would clone it after a commit of everything: no data, no caches."""
-    folder = tmp_path / "a clone"
+    return make_clone(tmp_path / "a clone")
+
+
+def make_clone(folder: Path) -> Path:
+    """The same in a given folder."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,

@@ -1,8 +1,10 @@
 """The environment: what is declared, what is locked, what is imported, and the Makefile that installs it."""
 
 import ast
+import itertools
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -34,8 +36,11 @@ def locked() -> dict[str, list[str]]:
 
 
 def declared(*groups: str) -> list[Requirement]:
-    runtime = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
-    return runtime + [Requirement(text) for group in groups for text in PROJECT["dependency-groups"][group]]
+    """What the command and the workspace need, and these groups of what developing needs."""
+    project = PROJECT["project"]
+    texts = [*project["dependencies"], *project["optional-dependencies"]["workspace"]]
+    texts += itertools.chain(*(PROJECT["dependency-groups"][group] for group in groups))
+    return [Requirement(text) for text in texts]
 
 
 def test_every_declared_package_is_locked_as_declared() -> None:
@@ -106,7 +111,7 @@ def test_help_is_the_default_and_names_every_target() -> None:
     for shown in (make(ROOT), make(ROOT, "help")):
         assert shown.returncode == 0
         assert [line.split()[0] for line in shown.stdout.splitlines()] == targets[1].split()
-    assert {"help", "repro", "test", "lab", "ui", "lint", "bench", "lock"} == set(targets[1].split())
+    assert {"help", "repro", "test", "test-fast", "lab", "ui", "lint", "bench", "lock"} == set(targets[1].split())
 
 
 @pytest.fixture
@@ -181,10 +186,52 @@ def test_wrong_python_is_one_line(bare: Path) -> None:
     assert not (bare / ".venv").exists()
 
 
+def test_a_folder_without_git_is_told_before_anything_is_installed(bare: Path) -> None:
+    code, err, called = calls(bare, "repro")
+    assert code != 0
+    assert called == []
+    assert err.splitlines()[0].startswith(f"error: {bare}: not a git repository")
+    cure = (
+        err.splitlines()[0].partition("run: ")[2].replace("git commit", "git -c user.name=a -c user.email=a@b commit")
+    )
+    subprocess.run(cure, shell=True, cwd=bare, check=True)
+    code, err, called = calls(bare, "repro")
+    assert (code, err) == (0, "")
+    assert "-m dvc repro" in called
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a folder to another user")
+def test_a_folder_of_another_user_is_told_with_its_cure(bare: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=bare, check=True)
+    for path in (bare, bare / ".git"):
+        os.chown(path, 12345, 12345)
+    code, err, called = calls(bare, "repro")
+    assert code != 0
+    assert called == []
+    assert err.splitlines()[0].endswith(f"run: git config --global --add safe.directory '{bare}'")
+
+
+def test_a_taken_port_is_told_with_a_free_one(bare: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, err, called = calls(bare, "ui", f"PYTHON={sys.executable}", f"PORT={port}")
+    assert code != 0
+    assert called == []
+    assert err.splitlines()[0] == f"error: port {port} is taken; run: make ui PORT={port + 1}"
+
+
+def test_a_user_without_a_name_gets_one(bare: Path) -> None:
+    """DVC asks for the user's name, and a container's user may have none."""
+    show = ["make", "--no-print-directory", "--eval", "shown:; @echo $$USER", "shown"]
+    environment = {name: value for name, value in os.environ.items() if name not in ("USER", "LOGNAME")}
+    shown = subprocess.run(show, cwd=bare, env=environment, capture_output=True, text=True, check=True).stdout
+    assert len(shown.split()) == 1
+
+
 def test_every_check_is_part_of_the_tests(bare: Path) -> None:
     code, _, called = calls(bare, "test")
     assert code == 0
-    assert [call.split()[1] for call in called[-3:]] == ["ruff", "mypy", "pytest"]
+    assert [call.split()[1] for call in called[-4:]] == ["ruff", "ruff", "mypy", "pytest"]
 
 
 def test_ci_runs_the_tests_and_keeps_their_exit_code(bare: Path) -> None:
