@@ -1,6 +1,7 @@
 # Everything runs inside .venv, which is made from requirements.lock on first use.
 
 PYTHON ?= python3
+PORT ?= 5000
 BIN := .venv/bin
 READY := .venv/.ready
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements.lock)
@@ -14,38 +15,59 @@ export DO_NOT_TRACK := true
 export PYTHONDONTWRITEBYTECODE :=
 # `make ui` only shows runs: no workers for MLflow's background jobs.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+# A container's user may have no name (no line in /etc/passwd), for which DVC asks.
+export USER ?= $(firstword $(shell id -un 2>/dev/null || id -u))
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lab ui lint bench lock
+.PHONY: help repro test test-fast lab ui lint bench lock
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
-repro: $(READY)  ## run the whole experiment: every stage whose inputs changed
+repro: git-repository $(READY)  ## run the whole experiment: every stage whose inputs changed
 	@$(BIN)/python -m dvc repro
 	@$(BIN)/python -m syncnet_lib results
 
 test: $(READY) lint  ## style, types, and all tests, every notebook included
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-lab: $(READY)  ## open the notebooks in JupyterLab, on this machine only
-	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks \
+test-fast: $(READY)  ## the tests that take less than a minute together, and no notebook
+	@$(BIN)/python -m pytest tests -m "not slow" -n auto --maxprocesses 4 --dist loadfile
+
+lab: $(READY)  ## open README and notebooks in JupyterLab, on this machine only
+	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/README.md \
+		--LabApp.app_settings_dir="$(CURDIR)/docs/jupyterlab" \
 		$(if $(filter 0,$(shell id -u)),--allow-root)  # a container's only user
 
-ui: $(READY)  ## open the recorded runs in MLflow, on this machine only
-	@$(BIN)/python -m mlflow ui --host 127.0.0.1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+ui: free-port $(READY)  ## open the recorded runs in MLflow, on this machine only
+	@$(BIN)/python -m mlflow ui --host 127.0.0.1 --port $(PORT) \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 lint: $(READY)  ## check style and types
 	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m mypy
 
 bench: $(READY)  ## measure speed; takes minutes
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 lock: $(READY)  ## choose new versions of all packages
-	@$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --group dev \
-		pyproject.toml --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--upgrade -o requirements.lock
+	@$(BIN)/python -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+		--all-extras --group dev pyproject.toml \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade -o requirements.lock
+
+.PHONY: git-repository free-port
+
+# DVC works in a git repository only, which "Download ZIP" does not give. Asked before gigabytes are installed.
+git-repository:
+	@said=$$(git rev-parse --git-dir 2>&1) || case "$$said" in \
+		*"dubious ownership"*) echo "error: $(CURDIR): git refuses a folder of another user; run: git config --global --add safe.directory '$(CURDIR)'" >&2; exit 2;; \
+		*"not a git repository"*) echo "error: $(CURDIR): not a git repository, which DVC needs; run: git init -q && git add -A && git commit -q -m start" >&2; exit 2;; \
+		*) echo "error: $$said" >&2; exit 2;; esac
+
+free-port:
+	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \
+		echo "error: port $(PORT) is taken; run: make ui PORT=$$(($(PORT) + 1))" >&2; exit 2; }
 
 # The last line marks a whole install. Without the mark what is there is half an install, and is done again.
 $(READY): requirements.lock pyproject.toml
