@@ -77,7 +77,7 @@ def load_only(
     loader = loaders.make(name, split, spec, cpu, scratch, tree, workers)
     sampler = Sampler(split, settings.batch_size, settings.samples_per_clip, "pairs", 0)
     timer, memory = PhaseTimer(cpu), []
-    batches = loader.batches(sampler.epoch, range(1, settings.epochs + 1))
+    batches = loader.batches(map(sampler.epoch, range(1, settings.epochs + 1)))
     for number in range(1, settings.epochs + 1):
         for step in range(sampler.steps):
             timer.at(number, step)

@@ -1,8 +1,9 @@
-"""Variation of training windows, in batches on the device that trains: what does not bear on synchrony."""
+"""Augmentation: what does not bear on synchrony is changed at random, in batches on the device that trains."""
 
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_MFCC
@@ -11,17 +12,17 @@ from syncnet_lib.model.spec import Spec
 MASKED_COEFFICIENTS = 2
 """Most neighbouring coefficients that a mask hides: a sixth of the 13 (SpecAugment: up to 27 of 80 mel channels)."""
 MASKED_STEPS = MFCC_PER_FRAME
-"""Most steps of 10 ms that a mask hides: a frame. A longer one would take the very sound that tells windows apart."""
+"""Most steps of 10 ms that a mask hides: a frame. A longer one would hide the very sound that tells windows apart."""
 
 
 @dataclass(frozen=True)
 class Strength:
-    """How much is varied beside crop, mirror, tone curve, gain and filter; 0 leaves a thing as it is.
+    """How much is changed beside crop, mirror, tone curve, gain and filter; 0 leaves a thing as it is.
 
     Attributes:
-        blur: largest deviation of a Gaussian blur, in pixels of the frames as stored; at most 0.7.
-        noise: deviation of the noise on each MFCC, as a share of that coefficient's own deviation in the run.
-        masks: SpecAugment: masks a window of sound, half over time and half over coefficients.
+        blur: largest standard deviation of a Gaussian blur, in pixels of the frames as stored; at most 0.7.
+        noise: standard deviation of the noise on each MFCC, as a share of that coefficient's own in the run.
+        masks: SpecAugment: masks a window of audio, half over time and half over coefficients.
     """
 
     blur: float = 0.0
@@ -30,12 +31,14 @@ class Strength:
 
 
 @dataclass(frozen=True)
-class Dice:
-    """Random numbers that are the same whatever the device, and the same for a batch that several processes share.
+class SharedRandom:
+    """Random numbers that do not depend on the device, nor on how many ranks share a batch.
+
+    Every rank draws the numbers of the whole batch and takes its own part.
 
     Attributes:
-        generator: on the CPU, so that a GPU sees the same variation.
-        rank, world: this process draws the whole batch's numbers and takes its own part.
+        generator: on the CPU, in the same state on every rank.
+        rank, world: this process, and how many there are.
     """
 
     generator: torch.Generator
@@ -43,43 +46,51 @@ class Dice:
     world: int = 1
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform in [0, 1), the first axis that of this process."""
+        """Uniform in [0, 1); the first axis is this rank's part."""
         return self._own(torch.rand(self.world * shape[0], *shape[1:], generator=self.generator), shape[0])
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal, the first axis that of this process."""
+        """Standard normal; the first axis is this rank's part."""
         return self._own(torch.randn(self.world * shape[0], *shape[1:], generator=self.generator), shape[0])
 
     def _own(self, values: Tensor, rows: int) -> Tensor:
         return values[self.rank * rows : (self.rank + 1) * rows]
 
 
-def vary(video: Tensor, audio: Tensor, spec: Spec, strength: Strength, dice: Dice) -> tuple[Tensor, Tensor]:
-    """Vary a batch; the windows of one run of sound (a clip's) vary together.
+def augment(
+    video: UInt8[Tensor, "windows 5 height width *rgb"],
+    audio: Float[Tensor, "runs steps 13"],
+    spec: Spec,
+    strength: Strength,
+    random: SharedRandom,
+) -> tuple[Float[Tensor, "windows 5 size size *rgb"], Float[Tensor, "runs steps 13"]]:
+    """Augment a batch; the video windows that belong to one run of audio (a clip's) are changed in the same way.
 
     Args:
-        video: (N, 5, h, w) or (N, 5, h, w, 3) uint8.
-        audio: (A, steps, 13) float32 runs; N / A consecutive windows belong to a run.
+        video: mouth crops as stored, or faces with a last axis of 3.
+        audio: runs of MFCC; windows / runs consecutive video windows belong to each.
         spec: of the model, which says the side of the crop.
         strength: how much.
-        dice: where the random numbers come from.
+        random: source of the random numbers.
 
     Returns:
-        (N, 5, size, size) or (N, 5, size, size, 3) float32 in 0..255, and (A, steps, 13) float32.
+        Pixels in 0..255, cut to the model's size, and MFCC.
     """
-    return vary_video(video, spec, len(audio), strength.blur, dice), vary_audio(audio, strength, dice)
+    return augment_video(video, spec, len(audio), strength.blur, random), augment_audio(audio, strength, random)
 
 
-def vary_video(video: Tensor, spec: Spec, groups: int, blur: float, dice: Dice) -> Tensor:
-    """Crop at random, mirror, tone curve (brightness and contrast too where the model does not take them off), blur.
+def augment_video(
+    video: UInt8[Tensor, "windows 5 height width *rgb"], spec: Spec, groups: int, blur: float, random: SharedRandom
+) -> Float[Tensor, "windows 5 size size *rgb"]:
+    """Crop at random, mirror, tone curve (brightness and contrast too unless the model standardises them), blur.
 
     Args:
-        video, spec, dice: as for `vary`.
-        groups: so many groups of consecutive windows share their variation.
+        video, spec, random: as for `augment`.
+        groups: so many groups of consecutive windows are changed in the same way.
         blur: as in `Strength`.
 
     Returns:
-        (N, 5, size, size) or (N, 5, size, size, 3) float32 in 0..255.
+        Pixels in 0..255.
     """
     device, size, each = video.device, spec.size, len(video) // groups
 
@@ -88,22 +99,22 @@ def vary_video(video: Tensor, spec: Spec, groups: int, blur: float, dice: Dice) 
         return values.repeat_interleave(each).to(device).view(-1, *[1] * (video.dim() - 1))
 
     def spread(low: float, high: float) -> Tensor:
-        return share(dice.uniform(groups) * (high - low) + low)
+        return share(random.uniform(groups) * (high - low) + low)
 
-    places = [(dice.uniform(groups) * (side - size + 1)).long() for side in video.shape[2:4]]
+    places = [(random.uniform(groups) * (side - size + 1)).long() for side in video.shape[2:4]]
     top, left = (place.repeat_interleave(each).to(device) for place in places)
     # Every crop that there is, as a view; one indexed read takes each window's own.
     crops = video.unfold(2, size, 1).unfold(3, size, 1)
     cut = crops[torch.arange(len(video), device=device), :, top, left]  # (N, 5, [3,] size, size)
     if spec.colours > 1:
         cut = cut.movedim(2, -1)
-    mirrored = share(dice.uniform(groups)) < 0.5
+    mirrored = share(random.uniform(groups)) < 0.5
     pixels = torch.where(mirrored, cut.flip(3), cut).float()
     # A curve through black and white that lifts or lowers the middle, as gamma does, without a power for each pixel.
     bend = spread(-0.6, 0.6)
     pixels = torch.addcmul(1 + bend, pixels, -bend / 255).mul_(pixels)
     if not spec.standardise:
-        # Where the model puts each window on its own scale, brightness and contrast need no variation.
+        # Where the model puts each window on its own scale, brightness and contrast need no augmentation.
         pixels = (pixels - 127.5).mul_(spread(0.8, 1.2)).add_(127.5 + spread(-20, 20)).clamp_(0, 255)
     return _blurred(pixels, spread(0, blur)) if blur else pixels
 
@@ -119,25 +130,27 @@ def _blurred(pixels: Tensor, deviation: Tensor) -> Tensor:
     return pixels
 
 
-def vary_audio(audio: Tensor, strength: Strength, dice: Dice) -> Tensor:
+def augment_audio(
+    audio: Float[Tensor, "runs steps 13"], strength: Strength, random: SharedRandom
+) -> Float[Tensor, "runs steps 13"]:
     """Gain and a smooth filter, noise, masks.
 
-    The masks are SpecAugment's (Park et al., 2019) on MFCC. torchaudio's take their places from torch's global numbers,
-    which processes that share a batch do not have in common.
+    The masks are SpecAugment's (Park et al., 2019) on MFCC. torchaudio's own draw their places from torch's global
+    generator, which the ranks that share a batch do not have in common.
 
     Args:
-        sound, strength, dice: as for `vary`.
+        audio, strength, random: as for `augment`.
 
     Returns:
-        (A, steps, 13) float32.
+        MFCC.
     """
     runs, steps, size = audio.shape
     device = audio.device
     # Cepstra of a gain and of a smooth filter: an offset on each coefficient, smaller for the finer ones.
-    change = dice.normal(runs, 1, size) * 6.0 / (1.0 + torch.arange(size))
+    change = random.normal(runs, 1, size) * 6.0 / (1.0 + torch.arange(size))
     audio = audio + change.to(device)
     if strength.noise:
-        noise = dice.normal(runs, steps, size).to(device)
+        noise = random.normal(runs, steps, size).to(device)
         audio = audio + strength.noise * audio.std(dim=1, keepdim=True) * noise
     if strength.masks:
         masks = round(strength.masks * steps / WINDOW_MFCC)
@@ -145,9 +158,9 @@ def vary_audio(audio: Tensor, strength: Strength, dice: Dice) -> Tensor:
         for over in range(masks):
             axis, longest = (1, MASKED_STEPS) if over % 2 == 0 else (2, MASKED_COEFFICIENTS)
             length = audio.shape[axis]
-            first = (dice.uniform(runs, 1) * length).long()
-            stretch = (dice.uniform(runs, 1) * steps).long()  # a coefficient is hidden for a window, not for the run
-            last = first + 1 + (dice.uniform(runs, 1) * longest).long()
+            first = (random.uniform(runs, 1) * length).long()
+            stretch = (random.uniform(runs, 1) * steps).long()  # a coefficient is hidden for a window, not for the run
+            last = first + 1 + (random.uniform(runs, 1) * longest).long()
             at = torch.arange(length)
             along = (at >= first) & (at < last)
             if axis == 1:

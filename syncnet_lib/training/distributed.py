@@ -1,7 +1,7 @@
-"""Several processes that train one model: each computes its part of every batch, and all keep the same weights.
+"""Distributed training: several processes (ranks) train one model, each on its part of every batch.
 
-They give what one process with the whole batch gives, but for rounding and dropout: the draws and their variation are
-those of the whole batch, losses and gradients are averaged, and BatchNorm takes its statistics over all parts.
+They give what one process with the whole batch gives, but for rounding and dropout: the draws and their augmentation
+are those of the whole batch, losses and gradients are averaged, and BatchNorm takes its statistics over all parts.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,47 +22,60 @@ from syncnet_lib.training.sampling import Draw
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this one is."""
+    """Which rank this process is, and how many there are (the world size)."""
 
     rank: int = 0
     world: int = 1
 
     @classmethod
     def here(cls) -> "Ranks":
-        """Of the group that this process has joined; alone where it has joined none."""
+        """Those of the process group that this process has joined; rank 0 of 1 where it has joined none."""
         return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
+
+    @property
+    def first(self) -> bool:
+        """Whether this is rank 0, which alone writes files and validates."""
+        return self.rank == 0
+
+    def barrier(self) -> None:
+        """Wait until every rank has come here."""
+        if self.world > 1:
+            dist.barrier()
 
     def check(self, runs: int) -> None:
         """Refuse a batch that does not fall into equal parts.
 
         Args:
-            runs: of sound in a batch; what belongs to one run stays together.
+            runs: of audio in a batch; what belongs to one run stays together.
+
+        Raises:
+            InputError: they do not divide by the number of ranks.
         """
         if runs % self.world:
             cause = f"{runs} clips or pairs a batch do not fall into {self.world} equal parts"
             raise InputError("train.batch_size", cause, "choose a multiple")
 
     def part(self, draw: Draw) -> Draw:
-        """This process's part of a draw: a run of the batch as it is, so that all parts together are the batch."""
+        """This rank's part of a draw: consecutive runs, so that the parts of all ranks in order are the draw."""
         size = len(draw.audio) // self.world
         return draw.runs(self.rank * size, (self.rank + 1) * size) if self.world > 1 else draw
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The mean over all processes."""
+    def mean(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The mean over all ranks."""
         if self.world > 1:
             dist.all_reduce(values)
             values = values / self.world
         return values
 
-    def share(self, value: Any) -> Any:
-        """The value of rank 0, given to all."""
+    def broadcast(self, value: Any) -> Any:
+        """The value of rank 0, on every rank."""
         box = [value]
         if self.world > 1:
             dist.broadcast_object_list(box)
         return box[0]
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model to call in a step: its backward leaves gradients averaged over all processes."""
+        """The model to call in a step: its backward pass leaves gradients averaged over all ranks."""
         if self.world == 1:
             return model
         device = next(model.parameters()).device
@@ -72,7 +86,7 @@ class Ranks:
 
 @contextmanager
 def joined(device: str) -> Iterator[torch.device]:
-    """Join the group that torchrun describes in the environment.
+    """Join the process group that torchrun describes in the environment.
 
     Args:
         device: "cuda", a GPU a process, or "cpu".

@@ -1,35 +1,54 @@
-"""Training in several processes: a GPU each, or a part of the processor's cores each.
+"""Training in several processes: a GPU each, or a share of the processor's cores each.
 
-    torchrun --nproc-per-node 2 -m syncnet_lib.training.launch data/pairs data/state/two --settings '{"model": "paper"}'
+`fit` does it from a notebook. By hand, or on several machines, torchrun starts the processes and a file describes the
+training (`Job`):
 
-`fit` does the same from a notebook.
+    echo '{"pairs": "data/pairs", "state": "data/state/two", "train": {"model": "paper"}}' > job.json
+    torchrun --nproc-per-node 2 -m syncnet_lib.training.launch job.json
 """
 
-import argparse
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
+from syncnet_lib.settings import Settings
 from syncnet_lib.training import distributed, loop
-from syncnet_lib.training.loop import Epoch
 from syncnet_lib.training.settings import TrainSettings
+from syncnet_lib.training.state import Epoch
 from syncnet_lib.training.timing import PhaseTimer
 
-KEPT = "kept.npy"
-"""In the state's folder: which windows a filter left, for the processes to read."""
+
+class Job(Settings):
+    """A training as a JSON file describes it to the processes that torchrun starts."""
+
+    pairs: str
+    """Folder with the packed splits `train` and `val`."""
+    state: str
+    """Folder of the running training; it goes on from what is there."""
+    train: TrainSettings = TrainSettings()
+    """The section `train` of params.yaml."""
+    seed: int = 0
+    """Random seed of the training."""
+    device: Literal["cpu", "cuda"] = "cuda" if torch.cuda.is_available() else "cpu"
+    """A GPU for every process, or the processor."""
+    workers: int = 0
+    """Processes of the folder loaders, for every training process."""
+    kept: str | None = None
+    """File of numpy, (F,) bool: the windows that may serve as positives; None for all of them."""
 
 
 def fit(
-    train_split: Split,
+    train: Split,
     val: Split,
     settings: TrainSettings,
     seed: int,
@@ -38,11 +57,11 @@ def fit(
     timer: PhaseTimer,
     workers: int = 0,
 ) -> Iterator[Epoch]:
-    """`loop.fit`, here or, where `settings.processes` says so, in several processes by torchrun.
+    """`loop.fit` in this process or, where `settings.processes` says so, in several that torchrun starts.
 
     Args:
-        train_split, val: opened from the folders `train` and `val` of a pairs stage.
-        settings, seed, device, state_dir, timer, workers: as for `loop.fit`; the timer gets the phases of process 0.
+        train, val: opened from the folders `train` and `val` of a pairs stage.
+        settings, seed, device, state_dir, timer, workers: as for `loop.fit`; the timer gets the phases of rank 0.
 
     Yields:
         One record an epoch.
@@ -51,24 +70,42 @@ def fit(
         InputError: more processes than GPUs, or what `loop.fit` refuses.
         RuntimeError: a process failed otherwise.
     """
-    settings = loop.resolve(settings, train_split, device)
+    settings = loop.resolve(settings, train, device)
     processes = int(settings.processes)
     if processes < 2:
-        yield from loop.fit(train_split, val, settings, seed, device, state_dir, timer, workers)
+        yield from loop.fit(train, val, settings, seed, device, state_dir, timer, workers)
         return
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise InputError("train.processes", f"{processes} on {torch.cuda.device_count()} GPUs", "use auto")
-    assert train_split.folder is not None, "several processes open the split themselves"
-    state_dir.mkdir(parents=True, exist_ok=True)
-    kept = state_dir.with_name(f"{state_dir.name}.{KEPT}")  # beside it: another training's state is thrown away
-    np.save(kept, train_split.kept)
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"),
-        *("-m", "syncnet_lib.training.launch", str(train_split.folder.parent), str(state_dir), "--kept", str(kept)),
-        *("--settings", settings.model_dump_json(), "--seed", str(seed), "--device", device.type),
-        *("--workers", str(workers)),
-    ]
-    failure = None
+    assert train.folder is not None, "several processes open the split themselves"
+    with tempfile.TemporaryDirectory() as folder:
+        job_file, kept = Path(folder, "job.json"), Path(folder, "kept.npy")
+        np.save(kept, train.kept)
+        job = Job(
+            pairs=str(train.folder.parent),
+            state=str(state_dir),
+            train=settings,
+            seed=seed,
+            device="cuda" if device.type == "cuda" else "cpu",
+            workers=workers,
+            kept=str(kept),
+        )
+        job_file.write_text(job.model_dump_json())
+        for record in _torchrun(processes, job_file):
+            timer.restore([*timer.rows(), *record["timing"]])
+            yield Epoch(**record["epoch"])
+
+
+def _torchrun(processes: int, job_file: Path) -> Iterator[dict]:
+    """Start the processes of a job, and give what rank 0 prints, a record an epoch.
+
+    Raises:
+        InputError: what rank 0 refused.
+        RuntimeError: a process failed otherwise.
+    """
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [*torchrun, "-m", "syncnet_lib.training.launch", str(job_file)]
+    refusal = None
     with tempfile.TemporaryFile("w+") as log:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
             assert process.stdout is not None
@@ -76,50 +113,41 @@ def fit(
                 for line in process.stdout:
                     record = json.loads(line)
                     if "error" in record:
-                        failure = InputError(*record["error"])
-                        continue
-                    timer.restore([*timer.rows(), *record["timing"]])
-                    yield Epoch(**record["epoch"])
+                        refusal = InputError(*record["error"])
+                    else:
+                        yield record
             finally:
-                process.terminate()  # where the training was given up; one that ended hears nothing
+                process.terminate()  # where the training is given up; one that has ended hears nothing
         log.seek(0)
         trace = log.read()
-    kept.unlink()
-    if failure:
-        raise failure
+    if refusal:
+        raise refusal
     if process.returncode:
         raise RuntimeError(f"a training process failed\n{trace}")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """One of the processes that torchrun starts; the first prints a line of JSON an epoch.
+def main(job_file: str) -> int:
+    """One of the processes that torchrun starts; rank 0 prints a line of JSON an epoch.
+
+    Args:
+        job_file: JSON, a `Job`.
 
     Returns:
         Exit code: 0, or 2 for an input that cannot be used.
     """
-    parser = argparse.ArgumentParser(
-        prog="torchrun -m syncnet_lib.training.launch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("pairs", type=Path, help="folder with the packed splits train and val")
-    parser.add_argument("state", type=Path, help="folder of the running training; it goes on from what is there")
-    parser.add_argument("--settings", default="{}", help="JSON: names and values of the section train of params.yaml")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes of the folder loaders, each training process")
-    parser.add_argument("--kept", type=Path, help="numpy file: (F,) bool, the windows that may serve as positives")
-    options = parser.parse_args(arguments)
-    with distributed.joined(options.device) as device:
-        first = distributed.Ranks.here().rank == 0
+    try:
+        job = Job.parse(json.loads(Path(job_file).read_text()), job_file)
+    except (OSError, ValueError, InputError) as error:
+        print(f"{job_file}: no job can be read from it ({error})", file=sys.stderr)
+        return 2
+    with distributed.joined(job.device) as device:
+        first = distributed.Ranks.here().first
         try:
-            settings = TrainSettings.parse(json.loads(options.settings), "--settings")
-            split = Split.open(options.pairs / "train")
-            if options.kept:
-                split.kept = np.load(options.kept)
-            val = Split.open(options.pairs / "val")
+            train, val = Split.open(Path(job.pairs, "train")), Split.open(Path(job.pairs, "val"))
+            if job.kept:
+                train.kept = np.load(job.kept)
             timer = PhaseTimer(device)
-            for epoch in loop.fit(split, val, settings, options.seed, device, options.state, timer, options.workers):
+            for epoch in loop.fit(train, val, job.train, job.seed, device, Path(job.state), timer, job.workers):
                 if first:
                     timing = [row for row in timer.rows() if row[0] == epoch.number]
                     print(json.dumps({"epoch": asdict(epoch), "timing": timing}), flush=True)
@@ -131,4 +159,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1]))

@@ -5,7 +5,7 @@ The draws decide what is in a batch, a loader only where it comes from: the same
 
 import itertools
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -35,7 +35,8 @@ AHEAD = 1
 PIECE = 1000
 """Frames that are reduced or moved at a time: memory stays flat however long the split is."""
 
-Epoch = Callable[[int], Iterable[Draw]]
+Epochs = Iterable[Iterable[Draw]]
+"""The draws of several epochs, an iterable an epoch."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,11 @@ class Batch:
 class Loader(Protocol):
     """Where batches come from."""
 
-    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+    def batches(self, epochs: Epochs) -> Generator[Batch, None, None]:
         """The batches of several epochs, one after another.
 
         Args:
-            epoch: number to that epoch's draws.
-            numbers: of the epochs, so that the first batch of the next one can be made ready during this one.
+            epochs: the draws of all of them, so that the first batch of the next one can be made during this one.
         """
         ...
 
@@ -156,10 +156,10 @@ class Resident:
             frames[at : at + PIECE] = torch.from_numpy(piece).to(device)
         return cls(frames, _mfcc(split, spec).to(device))
 
-    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+    def batches(self, epochs: Epochs) -> Generator[Batch, None, None]:
         """See `Loader`. On a GPU the draws alone are made ahead; on a CPU a batch is valid until the one after the next
         is asked for."""
-        draws = itertools.chain.from_iterable(epoch(number) for number in numbers)
+        draws = itertools.chain.from_iterable(epochs)
         if self.frames.is_cuda:
             yield from _gathered(self.frames, self.mfcc, Ahead(draws, AHEAD))
         else:
@@ -189,9 +189,9 @@ class Mapped:
         frames = split.frames if split.frames.shape[1] == spec.stored else _reduced(split, spec, scratch)
         return cls(torch.from_numpy(frames), _mfcc(split, spec), pin=device.type == "cuda")
 
-    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+    def batches(self, epochs: Epochs) -> Generator[Batch, None, None]:
         """See `Loader`. On a CPU a batch is valid until the one after the next is asked for."""
-        draws = itertools.chain.from_iterable(epoch(number) for number in numbers)
+        draws = itertools.chain.from_iterable(epochs)
         yield from Ahead(_gathered(self.frames, self.mfcc, draws, self.pin), AHEAD)
 
 
@@ -267,12 +267,12 @@ class Folder:
         self._files = _Files(tree, split, spec)
         self._workers, self._persistent, self._pin = workers, persistent, pin
 
-    def batches(self, epoch: Epoch, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+    def batches(self, epochs: Epochs) -> Generator[Batch, None, None]:
         """See `Loader`; nothing is made ahead of an epoch."""
         draws = _Draws()
         loader = self._loader(draws)
-        for number in numbers:
-            draws.now = list(epoch(number))
+        for epoch in epochs:
+            draws.now = list(epoch)
             if not self._persistent:
                 loader = self._loader(draws)
             for draw, (video, audio) in zip(draws.now, loader, strict=True):

@@ -1,4 +1,4 @@
-"""How a model is trained."""
+"""The section `train` of params.yaml: how a model is trained."""
 
 from typing import Literal
 
@@ -6,28 +6,56 @@ from pydantic import Field
 
 from syncnet_lib.model.spec import ModelName
 from syncnet_lib.settings import Settings
+from syncnet_lib.training.augment import Strength
 
 
 class TrainSettings(Settings):
-    """How a model is trained."""
+    """How a model is trained; the defaults are those of params.yaml."""
 
     model: ModelName = "small"
+    """The network."""
     loss: Literal["matching", "contrastive"] = "matching"
+    """Each window against the other windows of its clip [Chung19], or genuine against shifted pairs [Agrawal]."""
     margin: float = Field(20.0, gt=0)
-    epochs: int = Field(30, ge=1)
+    """Distance, in the embedding's units, beyond which a shifted pair costs nothing (contrastive) [Chung16]."""
+    epochs: int = Field(40, ge=1)
+    """Passes over the training clips."""
     batch_size: int = Field(384, ge=2)
+    """Windows a step."""
     samples_per_clip: int = Field(24, ge=1)
+    """Windows drawn from a clip an epoch."""
     validate_every: int = Field(5, ge=1)
+    """Epochs between two validations; the last epoch is always validated."""
     lr: float = Field(2.0e-3, gt=0)
+    """Learning rate at its peak."""
     weight_decay: float = Field(0.02, ge=0)
+    """Share of a weight lost a step, times the learning rate (AdamW)."""
     schedule: Literal["cosine", "step"] = "cosine"
+    """How the learning rate falls: along a cosine to zero, or to a tenth after half of the steps and a hundredth after
+    three quarters."""
     grad_clip: float = Field(5.0, ge=0)
+    """Largest norm of the whole gradient; 0 does not clip."""
     early_stopping: int = Field(0, ge=0)
+    """Validations without a better AUC that end a training; 0 never ends it early."""
     augment: bool = True
+    """Augment the training windows; `blur`, `noise` and `masks` add to the crop, the mirror and the changes of light
+    and microphone that this alone brings."""
     blur: float = Field(0.0, ge=0, le=0.7)
+    """See `augment.Strength`."""
     noise: float = Field(0.0, ge=0)
+    """See `augment.Strength`."""
     masks: float = Field(0.0, ge=0)
+    """See `augment.Strength`."""
     loader: Literal["auto", "resident", "mapped", "folder", "folder_persistent"] = "auto"
+    """Where batches come from; auto is resident where the split fits into half of the device's memory, else mapped."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the forward pass; auto is bf16 where the device computes in it natively."""
     compile: bool = False
-    processes: int | Literal["auto"] = Field("auto")
+    """Compile the network with torch.compile, on a GPU with CUDA graphs."""
+    processes: int | Literal["auto"] = "auto"
+    """Training processes (ranks); auto is one a GPU, and one on a CPU."""
+
+    @property
+    def augmentation(self) -> Strength | None:
+        """How strongly windows are augmented; None for not at all."""
+        return Strength(self.blur, self.noise, self.masks) if self.augment else None

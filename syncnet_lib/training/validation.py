@@ -1,10 +1,9 @@
 """Embeddings and distances of the clips of a packed split."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from syncnet_lib.dataset.splits import Split
@@ -14,11 +13,18 @@ from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.model.networks import SyncNet
 
 
-def embed_split(model: SyncNet, split: Split, progress: bool = True) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Embed the clips of a packed split one after another.
+def embed_split(
+    model: SyncNet, split: Split, progress: bool = True
+) -> Iterator[tuple[str, Float[np.ndarray, "windows embedding"], Float[np.ndarray, "windows embedding"]]]:
+    """Embed the clips of a packed split one after another, in fp32.
+
+    Args:
+        model: in evaluation mode.
+        split: the packed split.
+        progress: show a bar.
 
     Yields:
-        clip_id, lips (N, D), sound (N, D).
+        clip_id, and the embeddings of video and audio, a row a window.
     """
     rows = zip(split.index.clip_id, split.index.start, split.index.frames, strict=True)
     for clip_id, start, count in tqdm(rows, "embedding", len(split.index), unit="clip", disable=not progress):
@@ -28,10 +34,16 @@ def embed_split(model: SyncNet, split: Split, progress: bool = True) -> Iterator
 
 def split_distances(
     model: SyncNet, split: Split, vshift: int = scoring.VSHIFT, progress: bool = True
-) -> dict[str, np.ndarray]:
+) -> dict[str, Float[np.ndarray, "windows shifts"]]:
     """Distances over shifts of every clip of a split.
 
+    Args:
+        model: in evaluation mode.
+        split: the packed split.
+        vshift: frames searched to each side.
+        progress: show a bar.
+
     Returns:
-        clip_id to (N, 2 vshift + 1) float32, nan where a shift leaves the clip.
+        clip_id to distances, a column a shift from -vshift to vshift; NaN where a shift leaves the clip.
     """
     return {name: scoring.shift_distances(v, a, vshift) for name, v, a in embed_split(model, split, progress)}

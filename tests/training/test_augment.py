@@ -1,23 +1,23 @@
-"""Variation of windows: shapes, groups that vary together, parts of a batch that make the whole."""
+"""Augmentation of windows: shapes, groups that change together, parts of a batch that make the whole."""
 
 import pytest
 import torch
 
 from syncnet_lib.model.spec import SPECS
-from syncnet_lib.training.augment import Dice, Strength, vary, vary_audio, vary_video
+from syncnet_lib.training.augment import SharedRandom, Strength, augment, augment_audio, augment_video
 
 ALL = Strength(blur=0.7, noise=0.2, masks=1.0)
 
 
-def dice(rank: int = 0, world: int = 1) -> Dice:
-    return Dice(torch.Generator().manual_seed(0), rank, world)
+def random(rank: int = 0, world: int = 1) -> SharedRandom:
+    return SharedRandom(torch.Generator().manual_seed(0), rank, world)
 
 
-def test_a_clips_windows_vary_together_and_clips_apart():
+def test_a_clips_windows_change_together_and_clips_apart():
     video = torch.randint(0, 256, (6, 5, 60, 60), dtype=torch.uint8)
     video[1], video[2] = video[0], video[0]  # one clip's windows, all alike
     video[3] = video[0]  # another clip's
-    pixels, steps = vary(video, torch.zeros(2, 44, 13), SPECS["small"], Strength(blur=0.7), dice())
+    pixels, steps = augment(video, torch.zeros(2, 44, 13), SPECS["small"], Strength(blur=0.7), random())
     assert pixels.shape == (6, 5, 56, 56)
     assert torch.equal(pixels[0], pixels[1])
     assert torch.equal(pixels[1], pixels[2])
@@ -30,16 +30,16 @@ def test_a_clips_windows_vary_together_and_clips_apart():
 
 def test_nothing_but_crop_mirror_and_curve_without_strength():
     ramp = torch.arange(60, dtype=torch.uint8).expand(4, 5, 60, 60).contiguous()
-    pixels = vary_video(ramp, SPECS["small"], 4, 0.0, dice())
+    pixels = augment_video(ramp, SPECS["small"], 4, 0.0, random())
     rising = pixels[..., 1:] > pixels[..., :-1]
     for window in rising:
         assert window.all() or not window.any(), "a row is still monotone, forwards or mirrored"
 
 
-def test_colour_keeps_its_planes_and_varies_in_brightness():
+def test_colour_keeps_its_planes_and_changes_in_brightness():
     video = torch.full((8, 5, 224, 224, 3), 100, dtype=torch.uint8)
     video[..., 1] = 140
-    pixels = vary_video(video, SPECS["v2"], 8, 0.3, dice())
+    pixels = augment_video(video, SPECS["v2"], 8, 0.3, random())
     assert pixels.shape == video.shape
     assert (pixels[..., 1] > pixels[..., 0]).all()
     assert pixels[:, 0, 0, 0, 0].unique().numel() == 8
@@ -51,9 +51,11 @@ def test_colour_keeps_its_planes_and_varies_in_brightness():
 def test_parts_of_a_batch_make_the_whole(strength):
     video = torch.randint(0, 256, (8, 5, 60, 60), dtype=torch.uint8)
     audio = torch.randn(4, 44, 13)
-    whole = vary(video, audio, SPECS["small"], strength, dice())
+    whole = augment(video, audio, SPECS["small"], strength, random())
     parts = [
-        vary(video[4 * rank : 4 * rank + 4], audio[2 * rank : 2 * rank + 2], SPECS["small"], strength, dice(rank, 2))
+        augment(
+            video[4 * rank : 4 * rank + 4], audio[2 * rank : 2 * rank + 2], SPECS["small"], strength, random(rank, 2)
+        )
         for rank in range(2)
     ]
     for side in (0, 1):
@@ -74,8 +76,8 @@ def test_blur_has_the_deviation_that_it_says():
 
 def test_masks_hide_a_little_by_the_runs_mean():
     audio = torch.randn(64, 20, 13)
-    plain = vary_audio(audio, Strength(), dice())
-    masked = vary_audio(audio, Strength(masks=2.0), dice())
+    plain = augment_audio(audio, Strength(), random())
+    masked = augment_audio(audio, Strength(masks=2.0), random())
     hidden = plain != masked
     assert 0.02 < hidden.float().mean() < 0.3
     means = plain.mean(dim=1, keepdim=True).expand_as(plain)
@@ -84,6 +86,6 @@ def test_masks_hide_a_little_by_the_runs_mean():
 
 def test_noise_is_a_share_of_each_coefficients_own_deviation():
     audio = torch.randn(32, 400, 13) * torch.arange(1, 14)
-    noise = vary_audio(audio, Strength(noise=0.3), dice()) - vary_audio(audio, Strength(), dice())
+    noise = augment_audio(audio, Strength(noise=0.3), random()) - augment_audio(audio, Strength(), random())
     share = noise.std(dim=(0, 1)) / audio.std(dim=(0, 1))
     torch.testing.assert_close(share, torch.full((13,), 0.3), rtol=0.05, atol=0)

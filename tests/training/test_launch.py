@@ -55,7 +55,7 @@ def test_a_batch_that_does_not_fall_into_parts_is_one_line():
 
 
 class Plain(SyncNet):
-    """Without dropout, whose masks differ from process to process."""
+    """Without dropout, whose masks differ from rank to rank."""
 
     def __init__(self, name):
         super().__init__(name)
@@ -67,9 +67,9 @@ class Plain(SyncNet):
 def train_by_both_losses(pairs: Path, folder: Path) -> None:
     """One step, of what two processes may do differently."""
     loop.SyncNet = Plain
-    varied = {"blur": 0.5, "noise": 0.1, "masks": 1.0, "precision": "fp32", "lr": 1.0e-4}
+    augmented = {"blur": 0.5, "noise": 0.1, "masks": 1.0, "precision": "fp32", "lr": 1.0e-4}
     for loss in LOSSES:
-        settings = TrainSettings(loss=loss, margin=1.0, epochs=1, batch_size=64, samples_per_clip=8, **varied)
+        settings = TrainSettings(loss=loss, margin=1.0, epochs=1, batch_size=64, samples_per_clip=8, **augmented)
         splits = Split.open(pairs / "train"), Split.open(pairs / "val")
         assert len(list(loop.fit(*splits, settings, 0, CPU, folder / loss, PhaseTimer(CPU)))) == 1
 
@@ -80,9 +80,9 @@ sys.path[:0] = [{tests!r}]
 from pathlib import Path
 import torch
 from tests.training import test_launch
-from syncnet_lib.training import distributed as ranks
+from syncnet_lib.training import distributed
 torch.set_num_threads(1)
-with ranks.joined("cpu"):
+with distributed.joined("cpu"):
     test_launch.train_by_both_losses(Path({pairs!r}), Path({folder!r}))
 """
 
@@ -98,7 +98,7 @@ def test_two_processes_give_what_one_gives_with_the_doubled_batch(pairs, tmp_pat
     train_by_both_losses(pairs, tmp_path / "one")
     for loss in LOSSES:
         one, two = (torch.load(tmp_path / part / loss / loop.STATE, weights_only=True) for part in ("one", "two"))
-        assert two["past"][0]["loss"] == pytest.approx(one["past"][0]["loss"], rel=1e-5)
+        assert two["history"][0]["loss"] == pytest.approx(one["history"][0]["loss"], rel=1e-5)
         # After one step AdamW's first moment is a tenth of the gradient.
         assert len(one["optimiser"]["state"]) > 20
         for number, state in one["optimiser"]["state"].items():
@@ -126,7 +126,7 @@ def test_a_notebook_trains_in_two_processes_and_goes_on_after_an_interruption(pa
     assert done[-1].validation["auc"] > 0
     assert timer.table().groupby("epoch").size().tolist() == [2, 2, 2]
     state = torch.load(tmp_path / "state" / loop.STATE, weights_only=True)
-    assert state["identity"]["data"] == loop._digest(split)
+    assert state["key"]["data"] == loop._digest(split)
     assert loop.best(tmp_path / "state").spec.name == "small"
 
 

@@ -41,7 +41,7 @@ def tree(split: Split, tmp_path_factory) -> Path:
 
 
 def batches(loader: loaders.Loader, sampler: Sampler, epochs: range = range(1, 3)) -> list[Batch]:
-    return [replace(batch, video=batch.video.clone()) for batch in loader.batches(sampler.epoch, epochs)]
+    return [replace(batch, video=batch.video.clone()) for batch in loader.batches(map(sampler.epoch, epochs))]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,7 +100,7 @@ def test_frames_are_reduced_once_and_a_piece_at_a_time(split, tmp_path, monkeypa
 
 def test_a_closed_loader_leaves_no_thread(split, tmp_path):
     for loader in (Resident.load(split, SPECS["paper"], CPU), Mapped.open(split, SPECS["paper"], CPU, tmp_path)):
-        running = loader.batches(Sampler(split, 12, 6, "pairs", 0).epoch, range(100))
+        running = loader.batches(map(Sampler(split, 12, 6, "pairs", 0).epoch, range(100)))
         next(running)
         running.close()
         assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
@@ -111,14 +111,14 @@ def test_what_fails_in_the_thread_is_raised_in_the_loop(split, tmp_path):
         raise InputError("pairs", "cut off", "make it again")
 
     with pytest.raises(InputError, match="cut off"):
-        next(Mapped.open(split, SPECS["paper"], CPU, tmp_path).batches(broken, range(1)))
+        next(Mapped.open(split, SPECS["paper"], CPU, tmp_path).batches(map(broken, range(1))))
 
 
 def test_memory_does_not_grow_with_epochs(split, tmp_path):
     loader = Mapped.open(split, SPECS["paper"], CPU, tmp_path)
     sampler = Sampler(split, 12, 6, "pairs", 0)
     seen = set()
-    for batch in loader.batches(sampler.epoch, range(30)):
+    for batch in loader.batches(map(sampler.epoch, range(30))):
         seen.add(batch.video.data_ptr())
     gc.collect()
     assert len(seen) == loaders.AHEAD + 2, "the batches take turns in the same memory"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from syncnet_lib import imports
 from syncnet_lib.training import loop
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PhaseTimer
@@ -36,7 +37,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("loss", ["matching", "contrastive"])
 def test_it_learns(tmp_path, loss):
-    # Without variation of the sound: its level, all that the contrastive loss needs here, would be hidden for too long.
+    # Without augmentation of the audio: its level, all that the contrastive loss needs here, would be hidden too long.
     settings = TrainSettings(
         loss=loss, margin=1.0, epochs=12, batch_size=64, samples_per_clip=32, validate_every=12, augment=False
     )
@@ -89,11 +90,38 @@ def test_another_trainings_state_is_not_taken_up(tmp_path):
     run(tmp_path, epochs=2)
     other = run(tmp_path, TINY.model_copy(update={"lr": 1.0e-3}))
     assert [epoch.number for epoch in other] == [1, 2, 3, 4]
-    assert torch.load(tmp_path / loop.STATE, weights_only=True)["identity"]["settings"]["lr"] == 1.0e-3
+    assert torch.load(tmp_path / loop.STATE, weights_only=True)["key"]["settings"]["lr"] == 1.0e-3
+
+
+def test_what_chooses_the_best_epoch_decides_a_training():
+    closure = imports.closure(["training.loop"])
+    assert {"model.scoring", "model.embed", "training.validation", "training.loss", "dataset.splits"} <= closure
+    assert not {name for name in closure if name.startswith(("experiment", "measurement", "plots"))}
+
+
+def test_another_version_of_any_module_that_decides_is_another_training(project, tmp_path):
+    run(tmp_path, epochs=1)
+    key = torch.load(tmp_path / loop.STATE, weights_only=True)["key"]
+    assert key["code"] == imports.digest(["training.loop"])
+
+    def digest() -> str:
+        code = "from syncnet_lib import imports; print(imports.digest(['training.loop']))"
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=project, env=environment, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    environment = {**os.environ, "PYTHONPATH": str(project)}
+    assert digest() == key["code"]
+    with (project / "syncnet_lib" / "cli.py").open("a") as file:
+        file.write("# decides nothing\n")
+    assert digest() == key["code"]
+    with (project / "syncnet_lib" / "model" / "embed.py").open("a") as file:
+        file.write("# loop.py imports it only by way of others\n")
+    assert digest() != key["code"]
 
 
 def test_warm_up_and_cosine():
-    rates = [loop.rate(step, 100, 1.0) for step in range(100)]
+    rates = [loop.learning_rate(step, 100, 1.0) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 3)
     assert max(rates) == 1.0
     assert rates[-1] < 0.001
@@ -132,7 +160,7 @@ def test_follow_reports_and_publishes(tmp_path):
 
 
 def test_tenths_by_steps():
-    rates = [loop.rate(step, 100, 1.0, "step") for step in range(100)]
+    rates = [loop.learning_rate(step, 100, 1.0, "step") for step in range(100)]
     assert [rates[step] for step in (10, 49, 50, 74, 75, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
@@ -178,10 +206,10 @@ def test_early_stopping_waits_for_its_patience_and_is_not_undone_by_a_resume(tmp
     def epoch(number: int, best: bool) -> loop.Epoch:
         return loop.Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
 
-    past = [epoch(1, True), epoch(2, False), epoch(3, True), epoch(4, False)]
-    assert not loop.stopped_early(past, 2)
-    assert loop.stopped_early([*past, epoch(5, False)], 2)
-    assert not loop.stopped_early([*past, epoch(5, False)], 0)
+    history = [epoch(1, True), epoch(2, False), epoch(3, True), epoch(4, False)]
+    assert not loop.stopped_early(history, 2)
+    assert loop.stopped_early([*history, epoch(5, False)], 2)
+    assert not loop.stopped_early([*history, epoch(5, False)], 0)
     # A rate of nearly nothing: the first validation stays the best.
     settings = TINY.model_copy(update={"lr": 1e-12, "epochs": 9, "validate_every": 1, "early_stopping": 2})
     done = run(tmp_path, settings)
