@@ -20,7 +20,7 @@ from syncnet_lib.model.device import native_precision
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import prepare_mfcc
 from syncnet_lib.model.spec import SPECS
-from syncnet_lib.training import loaders, state
+from syncnet_lib.training import loaders, state, threshold
 from syncnet_lib.training.augment import SharedRandom
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.sampling import Sampler
@@ -267,11 +267,12 @@ def validation_distances(
     return genuine, shifted[~np.isnan(shifted)]
 
 
-def publish(model: SyncNet, history: pd.DataFrame, folder: Path, **about: Any) -> Path:
-    """Write what a training hands on: `model.safetensors` and `history.csv`.
+def publish(model: SyncNet, val: Split, history: pd.DataFrame, folder: Path, **about: Any) -> Path:
+    """Write what a training hands on: `model.safetensors`, whose header carries its own threshold, and `history.csv`.
 
     Args:
         model: the best one.
+        val: the validation split, on which the threshold of a sure verdict is measured.
         history: of `follow`.
         folder: where.
         about: for the header: how the model was trained.
@@ -280,7 +281,7 @@ def publish(model: SyncNet, history: pd.DataFrame, folder: Path, **about: Any) -
         The path of the model.
     """
     path = folder / "model.safetensors"
-    checkpoint.save(model, path, **about)
+    checkpoint.save(model, path, threshold.measure(model, val), **about)
     files.write_bytes(folder / "history.csv", history.to_csv(index=False).encode())
     return path
 

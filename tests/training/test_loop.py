@@ -148,7 +148,7 @@ def test_follow_reports_and_publishes(tmp_path):
     assert seen[2]["ms_backward"] > 0
     assert "auc" not in seen[1]
     best = loop.best(tmp_path / "state")
-    path = loop.publish(best, history, tmp_path / "models", stage="train")
+    path = loop.publish(best, packed.split([40] * 4, seed=1), history, tmp_path / "models", stage="train")
     assert path.is_file()
     assert (tmp_path / "models" / "history.csv").read_text().startswith("epoch,loss,lr")
     figures = loop.summarise(history, splits[0])
