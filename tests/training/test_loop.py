@@ -14,6 +14,7 @@ import torch
 from syncnet_lib import imports
 from syncnet_lib.training import loop
 from syncnet_lib.training.settings import TrainSettings
+from syncnet_lib.training.state import Epoch
 from syncnet_lib.training.timing import PhaseTimer
 from tests import packed
 
@@ -21,7 +22,7 @@ CPU = torch.device("cpu")
 TINY = TrainSettings(epochs=4, batch_size=32, samples_per_clip=8, validate_every=2, lr=2.0e-3)
 
 
-def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0) -> list[loop.Epoch]:
+def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0) -> list[Epoch]:
     splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
     done = []
     for epoch in loop.fit(*splits, settings, seed, CPU, folder, PhaseTimer(CPU)):
@@ -203,8 +204,8 @@ def test_bf16_learns_what_fp32_learns(tmp_path):
 
 
 def test_early_stopping_waits_for_its_patience_and_is_not_undone_by_a_resume(tmp_path):
-    def epoch(number: int, best: bool) -> loop.Epoch:
-        return loop.Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
+    def epoch(number: int, best: bool) -> Epoch:
+        return Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
 
     history = [epoch(1, True), epoch(2, False), epoch(3, True), epoch(4, False)]
     assert not loop.stopped_early(history, 2)
