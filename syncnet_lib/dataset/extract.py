@@ -29,7 +29,7 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.stopwatch import Stopwatch
 
-VERSION = 4
+VERSION = 5
 """Raised when extraction gives other clips for the same settings: cached results are then made anew."""
 
 

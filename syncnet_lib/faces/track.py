@@ -104,12 +104,10 @@ class Track:
         """Mean of width and height over the track, pixels."""
         return self.size_sum / self.fits
 
-    def add(self, frame: int, face: Face, step: int) -> None:
-        """Add where the face is in a frame; fits further apart than `step` frames are a gap that is bridged."""
+    def add(self, frame: int, face: Face) -> None:
+        """Add where the face is in a frame."""
         row = _row(face)
         if self.rows:
-            if frame - self.last > step:
-                self.faceless += frame - self.last - 1
             row[3] += _turns(self.rows[-1][1][3] - row[3])
         self.rows.append((frame, row))
         self.last, self.face, self.missing = frame, face, False
@@ -167,6 +165,7 @@ class FaceTracker:
         self._pictures: deque[Picture] = deque(maxlen=self.memory)
         self._now = -1
         self._shot, self._shot_start = 0, 0
+        self._clear = 0
         self._open: list[Track] = []
         self._count = 0
         self._tile = 0
@@ -200,15 +199,12 @@ class FaceTracker:
             yield from self.finish()
             self._shot += 1
             self._shot_start = self._now + 1
-            self._tile = 0
+            self._clear = self._tile = 0
         self._now += 1
         self._pictures.append(picture)
-        if (self._now - self._shot_start) % self.settings.mesh_every == 0:
-            for track in self._open:
-                if not track.missing:
-                    self._refit(track, picture)
-        for region in self._regions(picture):
-            self._search(picture, region)
+        if cut is not Cut.FLASH:
+            self._find(picture)
+            self._clear += 1
         for track in list(self._open):
             if self._now - track.last > self.settings.num_failed_det:
                 yield from self._close(track)
@@ -222,13 +218,22 @@ class FaceTracker:
                 self._refit(track, self._pictures[-1])
             yield from self._close(track)
 
+    def _find(self, picture: Picture) -> None:
+        """Find the faces in a picture, old ones and new ones, as far as it is their turn."""
+        if self._clear % self.settings.mesh_every == 0:
+            for track in self._open:
+                if not track.missing:
+                    self._refit(track, picture)
+        for region in self._regions(picture):
+            self._search(picture, region)
+
     def _regions(self, picture: Picture) -> Iterator[Region]:
         """Where to search for faces in this picture: where one was lost, and from time to time everywhere."""
         width, height = picture.size
         for track in list(self._open):
             if track.missing:
                 yield geometry.around(track.face.box, width, height)
-        turn, rest = divmod(self._now - self._shot_start, self.settings.detect_every)
+        turn, rest = divmod(self._clear, self.settings.detect_every)
         if rest:
             return
         yield geometry.whole(width, height)
@@ -266,7 +271,7 @@ class FaceTracker:
             or any(self._same(face, other) for other in self._open if other.number < track.number)
         )
         if face is not None and not track.missing:
-            track.add(self._now, face, self.settings.mesh_every)
+            track.add(self._now, face)
 
     def _search(self, picture: Picture, region: Region) -> None:
         """Find faces that are not followed yet, or missing, in a part of a picture."""
@@ -281,10 +286,13 @@ class FaceTracker:
             lost = [track for track in self._open if track.missing]
             best = max(lost, key=lambda track: face.box.iou(track.face.box), default=None)
             if best is not None and face.box.iou(best.face.box) >= self.settings.track_iou:
-                best.add(self._now, face, self.settings.mesh_every)
+                gap = self._now - best.last
+                if gap > self.settings.mesh_every:
+                    best.faceless += gap - 1
+                best.add(self._now, face)
             else:
                 track = Track(self._shot, self._count, self._now, self._now, face)
-                track.add(self._now, face, self.settings.mesh_every)
+                track.add(self._now, face)
                 self._trace_back(track)
                 self._open.append(track)
                 self._count += 1
