@@ -119,11 +119,13 @@ def read(path: Path, sections: Collection[str] = tuple(SECTIONS)) -> Parameters:
     known = {"default": None, **profiles}
     if profile not in known:
         raise InputError(f"{where}: profile", f"unknown profile {profile!r}", f"use one of {', '.join(known)}")
+    base = {name: _values(name, content, {}, f"{where}: {name}") for name in sections}  # before any profile is blamed
     for name, overlay in profiles.items():
         # Every profile is checked, chosen or not: otherwise its slip waits for the day on which it is chosen.
         _check_overlay(content, overlay, sections, f"{where}: profiles.{name}")
     chosen = profiles.get(profile) or {}
-    return Parameters(profile, {name: _values(name, content, chosen, f"{where}: {name}") for name in sections})
+    overlaid = {name: _values(name, content, chosen, f"{where}: {name}") for name in sections if name in chosen}
+    return Parameters(profile, base | overlaid)
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -84,6 +84,13 @@ def test_bad_file_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
     assert "params.yaml" in message
 
 
+def test_a_bad_value_is_blamed_where_it_stands(tmp_path: Path) -> None:
+    text = "train: {lr: abc}\nprofiles: {paper: {train: {epochs: 300}}}\n"
+    assert refused(params(tmp_path, text)).startswith("params.yaml: train.lr: ")
+    text = "train: {lr: 0.1}\nprofiles: {paper: {train: {epochs: many}}}\n"
+    assert refused(params(tmp_path, text)).startswith("params.yaml: profiles.paper.train.epochs: ")
+
+
 def test_later_stage_reads_only_its_own_values(tmp_path: Path) -> None:
     path = params(tmp_path, "evaluate: {vshift: none}\n")
     assert config.stage_settings("report", path)
