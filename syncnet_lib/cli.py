@@ -388,7 +388,7 @@ def _plot(result: "Result", folder: Path, paths: Sequence[Path]) -> None:
     """A picture of a result, named by its video and, where others have that name too, by its place in the list."""
     from syncnet_lib import files
     from syncnet_lib.plots import page
-    from syncnet_lib.plots.figures import measurement
+    from syncnet_lib.plots.verdicts import measurement
 
     path = Path(result.path)
     alike = sum(other.stem == path.stem for other in paths) > 1

@@ -1,10 +1,11 @@
-"""What needs no learning: lip opening against loudness."""
+"""The baseline without learning: mouth aperture against loudness."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from syncnet_lib.dataset import clips
 from syncnet_lib.media import features
@@ -12,7 +13,7 @@ from syncnet_lib.model import scoring
 
 
 def aperture_verdicts(folder: Path, truths: Mapping[str, int], vshift: int) -> pd.DataFrame:
-    """The baseline without learning: the shift at which the opening of the lips follows the loudness best.
+    """The shift at which the mouth aperture follows the loudness best.
 
     Args:
         folder: the folder of clips.
@@ -20,7 +21,7 @@ def aperture_verdicts(folder: Path, truths: Mapping[str, int], vshift: int) -> p
         vshift: frames searched to each side.
 
     Returns:
-        A row a clip whose lip aperture is known: `clip_id`, `truth`, `offset`, `right`.
+        A row a clip whose mouth aperture is known: `clip_id`, `truth`, `offset`, `right`.
     """
     rows = []
     for clip_id, truth in truths.items():
@@ -32,10 +33,10 @@ def aperture_verdicts(folder: Path, truths: Mapping[str, int], vshift: int) -> p
     return pd.DataFrame(rows, columns=["clip_id", "truth", "offset", "right"])
 
 
-def _best_lag(aperture: np.ndarray, level: np.ndarray, vshift: int) -> int:
+def _best_lag(aperture: Float[np.ndarray, "frames"], level: Float[np.ndarray, "frames"], vshift: int) -> int:
     """The offset at which the correlation of two tracks is highest over the frames they then share."""
     scores = {}
-    for lag in range(-vshift, vshift + 1):  # lag > 0: the sound runs ahead by that many frames
+    for lag in range(-vshift, vshift + 1):  # lag > 0: the audio is ahead of the video
         seen = aperture[max(0, lag) : len(aperture) + min(0, lag)]
         heard = level[max(0, -lag) : len(level) - max(0, lag)]
         if len(seen) > 2 and seen.std() > 0 and heard.std() > 0:

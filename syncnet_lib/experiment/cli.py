@@ -92,15 +92,9 @@ def export(
 ) -> None:
     """Write the clips as [Agrawal] stores them: a folder a clip, with audio.wav, audio.npy and frames/."""
     with _workspace("export"):
-        import pandas as pd
-
         from syncnet_lib.dataset import exchange
 
-        indices = [data / "pairs" / split / "index.parquet" for split in exchange.SPLITS]
-        if missing := [path for path in indices if not path.is_file()]:
-            raise InputError(missing[0], "missing", "run the pairs stage first: dvc repro pairs")
-        index = pd.concat([pd.read_parquet(path, columns=["clip_id", "split"]) for path in indices])
-        exchange.export(data / "clips", index, out)
+        exchange.export(data / "clips", exchange.read_index(data / "pairs"), out)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A model against clips whose true offset is known, beside what needs no learning and what must fail."""
+"""Models against clips whose true offset is known, a baseline that learns nothing, and a control that must fail."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float32
 from pydantic import Field
 
 from syncnet_lib.dataset import clips, extract, sources
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment.baseline import aperture_verdicts
+from syncnet_lib.experiment.statistics import bootstrap
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.model.networks import SyncNet
@@ -28,17 +30,17 @@ class EvaluateSettings(Settings):
 
 @dataclass
 class Embedded:
-    """A clip on both sides of a model.
+    """The embeddings of a clip.
 
     Attributes:
         clip_id: its name.
-        video, audio: (N, D) float32 embeddings, a row a window.
+        video, audio: a row a window of stride 1.
         truth: the true offset in frames.
     """
 
     clip_id: str
-    video: np.ndarray
-    audio: np.ndarray
+    video: Float32[np.ndarray, "windows embedding"]
+    audio: Float32[np.ndarray, "windows embedding"]
     truth: int = 0
 
 
@@ -58,21 +60,23 @@ def embed(model: SyncNet, folder: Path, truths: Mapping[str, int]) -> list[Embed
     return embedded
 
 
-def verdicts(embedded: Iterable[Embedded], distances: Iterable[np.ndarray]) -> pd.DataFrame:
+def verdicts(embedded: Iterable[Embedded], distances: Iterable[Float32[np.ndarray, "_ shifts"]]) -> pd.DataFrame:
     """Offset and confidence of each clip.
 
     Args:
         embedded: the clips.
-        distances: of each, (N, 2 vshift + 1) float32, from `scoring.shift_distances`.
+        distances: of each, from `scoring.shift_distances`.
 
     Returns:
         A row a clip: `clip_id`, `windows`, `truth`, `offset` (frames), `right` (within a frame), `confidence`,
-        `min_distance`, `means` ((2 vshift + 1,) float32).
+        `min_distance`, `means` (float32 by shift), and for each of `scoring.CLIP_FRAMES`, as text, the share of
+        stretches of that many frames that are placed within a frame (NaN for a shorter clip).
     """
     rows = []
     for clip, over_shifts in zip(embedded, distances, strict=True):
         means = scoring.mean_distances(over_shifts)
         found = scoring.offset(means)
+        placed = {frames: scoring.right_at(over_shifts, frames, clip.truth) for frames in scoring.CLIP_FRAMES}
         rows.append(
             {
                 "clip_id": clip.clip_id,
@@ -83,38 +87,58 @@ def verdicts(embedded: Iterable[Embedded], distances: Iterable[np.ndarray]) -> p
                 "confidence": scoring.confidence(means),
                 "min_distance": float(np.nanmin(means)),
                 "means": means,
+                **{str(frames): right.mean() if len(right) else np.nan for frames, right in placed.items()},
             }
         )
     return pd.DataFrame(rows)
 
 
-def measure(embedded: Sequence[Embedded], vshift: int) -> tuple[dict[str, Any], pd.DataFrame]:
-    """`scoring.summarise` of embedded clips with the control by swapped sound, and the verdict on each clip.
+def measure(embedded: Sequence[Embedded], vshift: int) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
+    """`scoring.summarise` of embedded clips with intervals over clips, and the control with swapped audio.
+
+    Args:
+        embedded: the clips.
+        vshift: frames searched to each side.
 
     Returns:
-        The figures, and the table of `verdicts`. Among the figures `swapped`: what the lips of each clip find in the
-        next clip's sound. `clip_accuracy` there is what common timing alone gives; `confidence_auc` tells how well
-        confidence separates genuine from swapped.
+        The figures, the `verdicts` on the clips, and those on the same video with the next clip's audio (none for a
+        single clip). Among the figures `intervals`: of 95 % by `bootstrap`, by number of frames and for whole clips
+        (`clip`); and `swapped`: `clip_accuracy` there is what common timing alone gives, `confidence_auc` tells how
+        well confidence separates genuine from swapped.
     """
     distances = _distances(embedded, vshift)
     genuine = verdicts(embedded, distances)
+    swapped = _swapped(embedded) if len(embedded) > 1 else []
+    false = verdicts(swapped, _distances(swapped, vshift))
     figures = scoring.summarise(distances, [clip.truth for clip in embedded])
-    others = [*embedded[1:], embedded[0]]
-    swapped = []
-    for clip, other in zip(embedded, others, strict=True):
-        length = min(len(clip.video), len(other.audio))
-        swapped.append(Embedded(clip.clip_id, clip.video[:length], other.audio[:length], other.truth))
-    if len(embedded) > 1:
-        false = verdicts(swapped, _distances(swapped, vshift))
+    figures["intervals"] = {
+        **{str(frames): _interval(genuine[str(frames)]) for frames in scoring.CLIP_FRAMES},
+        "clip": _interval(genuine.right),
+    }
+    if swapped:
         figures["swapped"] = {
             "clip_accuracy": float(false.right.mean()),
             "confidence_auc": scoring.roc_auc(-genuine.confidence.to_numpy(), -false.confidence.to_numpy()),
         }
-    return figures, genuine
+    return figures, genuine, false
+
+
+def _swapped(embedded: Sequence[Embedded]) -> list[Embedded]:
+    """Each clip's video with the next clip's audio and truth, as long as both are."""
+    swapped = []
+    for clip, other in zip(embedded, [*embedded[1:], embedded[0]], strict=True):
+        length = min(len(clip.video), len(other.audio))
+        swapped.append(Embedded(clip.clip_id, clip.video[:length], other.audio[:length], other.truth))
+    return swapped
 
 
 def _distances(embedded: Iterable[Embedded], vshift: int) -> list[np.ndarray]:
     return [scoring.shift_distances(clip.video, clip.audio, vshift) for clip in embedded]
+
+
+def _interval(values: pd.Series) -> dict[str, float]:
+    found = bootstrap(values.to_numpy(float))
+    return {"low": round(found["low"], 4), "high": round(found["high"], 4)}
 
 
 @dataclass
@@ -123,12 +147,14 @@ class Results:
 
     Attributes:
         metrics: model name to the figures of `measure`; "aperture" has `clip_accuracy` and `clips` only,
-            and is absent where no clip's lips are known.
+            and is absent where no clip's mouth aperture is known.
         verdicts: model name to the table of `verdicts`.
+        swapped: model name to the table of `verdicts` with swapped audio.
     """
 
     metrics: dict[str, dict[str, Any]]
     verdicts: dict[str, pd.DataFrame]
+    swapped: dict[str, pd.DataFrame]
 
 
 def compare(models: Mapping[str, SyncNet], folder: Path, table: pd.DataFrame, settings: EvaluateSettings) -> Results:
@@ -137,7 +163,7 @@ def compare(models: Mapping[str, SyncNet], folder: Path, table: pd.DataFrame, se
     Args:
         models: by name.
         folder: the folder of clips.
-        table: a row a clip: `clip_id`, `offset` (the true one, in frames; nan where there is none: left out).
+        table: a row a clip: `clip_id`, `offset` (the true one, in frames; NaN where there is none: left out).
         settings: what to search.
 
     Raises:
@@ -147,10 +173,11 @@ def compare(models: Mapping[str, SyncNet], folder: Path, table: pd.DataFrame, se
     if known.empty:
         raise InputError(folder, "no clip has a known offset", "give videos that are in sync")
     truths = {row.clip_id: int(row.offset) for row in known.itertuples()}
-    results = Results({}, {})
+    results = Results({}, {}, {})
     for name, model in models.items():
         embedded = embed(model, folder, truths)
-        results.metrics[name], results.verdicts[name] = measure(embedded, settings.vshift)
+        figures, results.verdicts[name], results.swapped[name] = measure(embedded, settings.vshift)
+        results.metrics[name] = figures
     aperture = aperture_verdicts(folder, truths, settings.vshift)
     if len(aperture):
         results.verdicts["aperture"] = aperture
@@ -165,7 +192,7 @@ def held_out(data: Path) -> pd.DataFrame:
         data: the working folder. `raw/truth.csv` is read where the corpus is synthetic; other videos count as in sync.
 
     Returns:
-        A row a clip: `clip_id`, `video_id`, `kind` (clean, shifted, dubbed), `offset` (frames; nan where dubbed).
+        A row a clip: `clip_id`, `video_id`, `kind` (clean, shifted, dubbed), `offset` (frames; NaN where dubbed).
     """
     index = pd.read_parquet(data / "pairs" / "test" / "index.parquet")
     table = index[["clip_id", "video_id"]].join(_truth(data).set_index("video_id"), on="video_id")
@@ -249,7 +276,7 @@ def example(results: Results, model: str) -> tuple[dict[str, np.ndarray], str]:
     """The clip of median confidence, as curves.
 
     Returns:
-        Model name to (2 vshift + 1,) mean distances, and a title that says what they show.
+        Model name to mean distances by shift, and a title that says what they show.
     """
     table = results.verdicts[model].sort_values("confidence").reset_index(drop=True)
     row = table.iloc[len(table) // 2]
@@ -259,6 +286,18 @@ def example(results: Results, model: str) -> tuple[dict[str, np.ndarray], str]:
         if "means" in verdict
     }
     return curves, f"{row.clip_id}: true offset {row.truth}, the {model} model finds {row.offset}"
+
+
+def gain(results: Results) -> dict[str, float]:
+    """What the refined model adds to the base model on stretches of 15 frames, clip by clip.
+
+    Returns:
+        `mean`, `low`, `high` of `bootstrap`; shares from -1 to 1. Both models are measured on the same clips, so that
+        the interval of the difference is narrower than those of the two.
+    """
+    longest = str(scoring.CLIP_FRAMES[-1])
+    difference = results.verdicts["refined"][longest] - results.verdicts["base"][longest]
+    return {name: round(value, 6) for name, value in bootstrap(difference.to_numpy(float)).items()}
 
 
 def champion(folder: Path) -> tuple[str, str]:
@@ -278,8 +317,8 @@ def champion(folder: Path) -> tuple[str, str]:
 
 
 def metrics(results: Results, rejected: pd.DataFrame, further: Extra) -> dict[str, Any]:
-    """All figures as plain values for JSON: a key a model, `aperture`, `filter`, and `extra` where there is one."""
-    content: dict[str, Any] = {**results.metrics, "filter": rejected.to_dict("index")}
+    """All figures as plain values for JSON: a key a model, `gain`, `aperture`, `filter`, and `extra` where measured."""
+    content: dict[str, Any] = {**results.metrics, "gain": gain(results), "filter": rejected.to_dict("index")}
     if further.results:
         content["extra"] = further.results.metrics
     return content

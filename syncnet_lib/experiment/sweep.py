@@ -116,7 +116,7 @@ def _plan(stage: str, trials: Iterable[Mapping[str, Any]]) -> Plan:
         raise InputError(f"stage {stage}", "has no parameters", "sweep another stage")
     own = config.settings_class(section)
     for trial in trials:
-        own.parse({name: value for name, value in settings.items() if name in own.model_fields} | trial, stage)
+        own.parse({name: value for name, value in settings.items() if name in own.model_fields} | dict(trial), stage)
     stages_of = pipeline.stages(ROOT)
     inputs = [ROOT / PIPELINE / path for path in pipeline.data_of(stages_of[stage], "deps")]
     for path in inputs:

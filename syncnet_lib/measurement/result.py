@@ -127,9 +127,9 @@ class Result(_Record):
         import base64
         import html
 
-        from syncnet_lib.plots import figures, page
+        from syncnet_lib.plots import page, verdicts
 
-        picture = base64.b64encode(page.png(figures.measurement(self.to_dict(), self.verdict))).decode()
+        picture = base64.b64encode(page.png(verdicts.measurement(self.to_dict(), self.verdict))).decode()
         columns = ("track", "start_s", "end_s", "speaking", "offset_frames", "offset_ms", "confidence", "min_distance")
         head = "".join(f"<th>{name}</th>" for name in columns)
         rows = "".join(

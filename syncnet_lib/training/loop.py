@@ -11,7 +11,6 @@ from typing import Any, Literal, cast
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 
 from syncnet_lib import files, imports
 from syncnet_lib.dataset.splits import Split
@@ -28,7 +27,7 @@ from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.state import STATE, Epoch
 from syncnet_lib.training.step import Step
 from syncnet_lib.training.timing import PhaseTimer
-from syncnet_lib.training.validation import embed_split, split_distances
+from syncnet_lib.training.validation import split_distances
 
 BEST = "best.safetensors"
 """In the state's folder: the weights of the best validation so far."""
@@ -249,22 +248,6 @@ def follow(
 def best(state_dir: Path) -> SyncNet:
     """The best model of a training, ready for inference."""
     return checkpoint.load(state_dir / BEST)
-
-
-def validation_distances(
-    model: SyncNet, val: Split
-) -> tuple[Float[np.ndarray, " genuine"], Float[np.ndarray, " shifted"]]:
-    """Distances of genuine windows, and of windows shifted by every searched shift but the nearest.
-
-    Args:
-        model: in evaluation mode.
-        val: the validation split.
-    """
-    apart = [
-        scoring.genuine_and_false(scoring.shift_distances(v, a)) for _, v, a in embed_split(model, val, progress=False)
-    ]
-    genuine, shifted = (np.concatenate(side) for side in zip(*apart, strict=True))
-    return genuine, shifted[~np.isnan(shifted)]
 
 
 def publish(model: SyncNet, val: Split, history: pd.DataFrame, folder: Path, **about: Any) -> Path:

@@ -117,6 +117,11 @@ def test_models_side_by_side(working_folder):
     none = evaluate.Extra(None, pd.DataFrame(), pd.DataFrame())
     content = evaluate.metrics(results, evaluate.rejected_by_truth(working_folder), none)
     assert json.loads(json.dumps(content))["filter"]["dubbed"]["rejected"] == 2
+    for name in models:
+        low, high = content[name]["intervals"]["15"].values()
+        assert low <= content[name]["accuracy_by_frames"]["15"] <= high
+    differences = [results.verdicts["refined"]["15"] - results.verdicts["base"]["15"]]
+    assert content["gain"]["mean"] == pytest.approx(np.mean(differences), abs=1e-6)
 
 
 def test_the_champion_is_chosen_on_validation_data(tmp_path):
@@ -135,10 +140,12 @@ def test_swapped_sound_is_told_apart():
     rng = np.random.default_rng(0)
     sides = [rng.normal(size=(50, 8)).astype(np.float32) for _ in range(6)]
     clips = [Embedded(str(n), side, side) for n, side in enumerate(sides)]
-    figures, _ = evaluate.measure(clips, 15)
+    figures, genuine, swapped = evaluate.measure(clips, 15)
     assert figures["clip_accuracy"] == 1.0
     assert figures["swapped"]["confidence_auc"] == 1.0
     assert figures["swapped"]["clip_accuracy"] < 1.0
+    assert genuine.confidence.min() > swapped.confidence.max()
+    assert figures["intervals"]["clip"] == figures["intervals"]["15"] == {"low": 1.0, "high": 1.0}
 
 
 def test_a_missing_extra_folder_is_one_line(tmp_path):

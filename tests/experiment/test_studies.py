@@ -7,7 +7,7 @@ import pytest
 
 from syncnet_lib.experiment import studies
 from syncnet_lib.model.spec import SPECS
-from syncnet_lib.plots import figures, page
+from syncnet_lib.plots import page, training
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PHASES
 
@@ -41,7 +41,7 @@ def test_a_loader_alone_and_in_a_training(folder):
     assert not (folder / "resident").exists()
     compared = studies.compare(tables, 16)
     assert compared.index.tolist() == ["resident", "folder"]
-    assert page.png(figures.loader_bars(tables))
+    assert page.png(training.loader_bars(tables))
 
 
 def test_the_conclusion_is_computed():

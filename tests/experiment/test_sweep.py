@@ -18,14 +18,14 @@ from tests.conftest import ROOT, write_notebook
 
 TRIAL = """
 from syncnet_lib import files
-from syncnet_lib.experiment import config
-from syncnet_lib.experiment import mlflow_log as tracking
-assert (config.ROOT / workdir / "pairs" / "here").exists()
-with tracking.start(stage, {"lr": lr}, config.ROOT, experiment=tracking.experiment_of(workdir)) as tracked:
-    tracked.epoch({"loss": lr}, 1)
-    if epochs == 13:
-        raise ValueError("thirteen")
-files.write_json(config.reports(workdir) / "metrics" / "train.json", {"val_auc": 10 * lr})
+from syncnet_lib.experiment import mlflow_log
+from syncnet_lib.paths import ROOT, reports
+assert (ROOT / workdir / "pairs" / "here").exists()
+tracked = mlflow_log.start(stage, {"lr": lr}, ROOT, experiment=mlflow_log.experiment_of(workdir))
+tracked.epoch({"loss": lr}, 1)
+if epochs == 13:
+    raise ValueError("thirteen")
+files.write_json(reports(workdir) / "metrics" / "train.json", {"val_auc": 10 * lr})
 """
 
 
