@@ -52,7 +52,8 @@ class Bench:
 
     def measure(self, path: Path, seen: list[Event] | None = None) -> Result:
         """The verdict on a file, by the faces that were seen in one with the same pictures where there is one."""
-        return verdict.measure(path, self.model, self.info, self.settings, seen=seen)
+        events = None if seen is None else itertools.chain(stream.hear(path, self.settings.vshift), seen)
+        return verdict.measure(path, self.model, self.info, self.settings, events=events)
 
     def clip(self, path: Path, other: Path | None) -> dict[str, Any]:
         """All that is asked of one clip.
@@ -64,7 +65,7 @@ class Bench:
         Raises:
             InputError: it cannot be measured.
         """
-        seen = list(stream.watch(path, self.settings, self.model.spec.crop, cropped=False))
+        seen = list(stream.see(path, self.settings, self.model.spec.crop, cropped=False))
         still = self.measure(path, seen)
         row: dict[str, Any] = {"path": path.name, "offset": still.offset_frames, "confidence": still.confidence}
         row["sure"] = still.sureness == "sure"

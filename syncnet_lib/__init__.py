@@ -19,7 +19,7 @@ def measure(
     device: str = "auto",
     progress: bool = False,
 ) -> Result:
-    """Measure the offset between sound and lips of a video.
+    """Measure the offset between the sound and the lips of a video.
 
     Args:
         path: any video file; with `cropped` a face crop: a video, or a folder of frames with audio.wav.

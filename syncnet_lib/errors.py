@@ -1,5 +1,6 @@
 """The one error a user is meant to read."""
 
+import os
 from pathlib import Path
 
 
@@ -13,10 +14,15 @@ class InputError(Exception):
     """
 
     def __init__(self, where: str | Path, cause: str, cure: str = "") -> None:
-        self.where, self.cause, self.cure = str(where), cause, cure
+        self.where, self.cause, self.cure = shown(where), cause, cure
         # All three go to the base class so that the error survives pickling between processes.
         super().__init__(self.where, cause, cure)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.cause}" + (f"; {self.cure}" if self.cure else "")
         return " ".join(text.split())
+
+
+def shown(path: str | Path) -> str:
+    """A path as text that can be printed, and stored as JSON: bytes of a name that are no UTF-8 become \\xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

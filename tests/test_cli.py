@@ -20,6 +20,8 @@ from syncnet_lib import cli
 from syncnet_lib.measurement import result
 from syncnet_lib.media import decode, remux
 from syncnet_lib.media.clock import FPS
+from syncnet_lib.model import checkpoint
+from syncnet_lib.model.header import Threshold
 from tests import scenes
 from tests.conftest import ROOT
 
@@ -37,12 +39,21 @@ def late(talkers: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def model(talkers: Path) -> Path:
+    """The talkers' model with a threshold that their clips reach."""
+    path = talkers / "sure.safetensors"
+    threshold = Threshold(0.05, "a test", windows=70)
+    checkpoint.save(checkpoint.load(talkers / "model.safetensors"), path, threshold)
+    return path
+
+
 @pytest.fixture
-def syncnet(talkers, monkeypatch, capfd):
+def syncnet(model, monkeypatch, capfd):
     """Call the command; gives exit code, stdout and stderr."""
 
     def call(*arguments: object, checkpoint: bool = True) -> tuple[int, str, str]:
-        chosen = ["--checkpoint", str(talkers / "model.safetensors")] if checkpoint else []
+        chosen = ["--checkpoint", str(model)] if checkpoint else []
         monkeypatch.setattr(sys, "argv", ["syncnet", *map(str, arguments), *chosen])
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
@@ -52,21 +63,25 @@ def syncnet(talkers, monkeypatch, capfd):
     return call
 
 
-def test_one_video_for_people_and_for_scripts(syncnet, late, talkers):
-    code, out, _ = syncnet("offset", late / "late.mp4")
-    assert code == 0
-    assert f"audio is {40 * DELAY} ms behind: advance it" in out or "cannot be told" in out
+def test_one_video_for_people_and_for_scripts(syncnet, late, model):
+    code, out, err = syncnet("offset", late / "late.mp4")
+    assert code == 0, err
+    assert f"audio is {40 * DELAY} ms behind: advance it" in out
     assert f"-{DELAY}" in out
     code, out, _ = syncnet("offset", late / "late.mp4", "--json", "-")
     content = json.loads(out)
     jsonschema.validate(content, json.loads(result.SCHEMA.read_text()))
-    checkpoint = str(talkers / "model.safetensors")
-    assert content == syncnet_lib.measure(late / "late.mp4", checkpoint, device="cpu").to_dict()
+    assert content == syncnet_lib.measure(late / "late.mp4", str(model), device="cpu").to_dict()
 
 
-def test_exit_codes(syncnet, late):
+def test_exit_codes(syncnet, late, talkers):
     assert syncnet("offset", late / "late.mp4", "--tolerance", DELAY - 2)[0] == 1
+    assert syncnet("offset", late / "late.mp4", "--tolerance", DELAY + 1)[0] == 0
     assert syncnet("offset", late / "late.mp4")[0] == 0
+    unknown = ["--checkpoint", talkers / "model.safetensors"]
+    code, out, _ = syncnet("offset", late / "late.mp4", "--tolerance", DELAY + 1, *unknown, checkpoint=False)
+    assert code == 2, "without a threshold nothing is sure, so no gate can let it pass"
+    assert "no threshold known" in out
     assert syncnet("offset", late / "nowhere.mp4")[0] == 2
     assert syncnet("offset", late / "late.mp4", "--vshift", 0)[0] == 2
     assert syncnet("nonsense", checkpoint=False)[0] == 2
@@ -84,9 +99,16 @@ def test_one_bad_video_does_not_stop_the_rest(syncnet, late, tmp_path):
     assert "none: does not exist" in err
     assert "fine.mp4" in out
     found = [json.loads(line) for line in lines.read_text().splitlines()]
+    failed = [each for each in found if "error" in each]
+    assert [Path(each["path"]).name for each in failed] == ["none", "broken.mp4"]
+    for each in found:
+        jsonschema.validate(each, json.loads(result.SCHEMA.read_text()))
+    found = [each for each in found if "error" not in each]
     assert [Path(each["path"]).name for each in found] == ["fine.mp4", "late.mp4"]
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert [row["error"] for row in rows[:2]] == [each["error"] for each in failed]
+    rows = rows[2:]
     assert [int(row["track_offset_frames"]) for row in rows] == [each["offset_frames"] for each in found]
     assert int(rows[0]["offset_frames"]) - int(rows[1]["offset_frames"]) == DELAY
     assert sorted(path.name for path in pictures.iterdir()) == ["fine.png", "late.png"]
@@ -113,23 +135,23 @@ def test_nothing_is_overwritten(syncnet, late, tmp_path):
     assert "cannot be written: no folder" in err
 
 
-def batch_process(late: Path, talkers: Path, target: Path) -> subprocess.Popen[bytes]:
+def batch_process(late: Path, model: Path, target: Path) -> subprocess.Popen[bytes]:
     arguments = ["offset", str(late), "--json", str(target), "--workers", "0"]
-    arguments += ["--checkpoint", str(talkers / "model.safetensors")]
+    arguments += ["--checkpoint", str(model)]
     return subprocess.Popen(
         [sys.executable, "-m", "syncnet_lib.cli", *arguments],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
 
-def test_a_killed_batch_goes_on(syncnet, talkers, tmp_path):
+def test_a_killed_batch_goes_on(syncnet, talkers, model, tmp_path):
     videos = tmp_path / "videos"
     videos.mkdir()
     names = sorted(path.name for path in (talkers / "videos").iterdir())[:5]
     for name in names:
         (videos / name).write_bytes((talkers / "videos" / name).read_bytes())
     target, journal = tmp_path / "out.json", tmp_path / ".out.json.journal"
-    process = batch_process(videos, talkers, target)
+    process = batch_process(videos, model, target)
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
@@ -214,14 +236,11 @@ def test_scores_are_labelled(syncnet, late, tmp_path):
     assert float(rows[-1]["lse_d"]) == pytest.approx((float(rows[0]["lse_d"]) + float(rows[1]["lse_d"])) / 2)
 
 
-def test_a_converted_checkpoint_measures_the_same(syncnet, late, talkers, tmp_path):
+def test_a_converted_checkpoint_measures_the_same(syncnet, late, model, tmp_path):
     out = tmp_path / "copy.safetensors"
-    assert syncnet("convert", talkers / "model.safetensors", out, checkpoint=False)[0] == 0
-    assert syncnet("convert", talkers / "model.safetensors", out, checkpoint=False)[0] == 2
-    found = [
-        syncnet_lib.measure(late / "late.mp4", str(path), device="cpu").mean_distances
-        for path in (out, talkers / "model.safetensors")
-    ]
+    assert syncnet("convert", model, out, checkpoint=False)[0] == 0
+    assert syncnet("convert", model, out, checkpoint=False)[0] == 2
+    found = [syncnet_lib.measure(late / "late.mp4", str(path), device="cpu").mean_distances for path in (out, model)]
     assert found[0] == found[1]
 
 
@@ -274,6 +293,13 @@ def test_help_waits_for_nothing(option):
     else:
         for command in ("Measure", "offset", "correct", "render", "score", "convert"):
             assert command in done.stdout
+
+
+def test_a_name_that_is_none_is_refused_before_anything_heavy_is_imported(tmp_path):
+    done = called("offset", tmp_path / "nowhere.mp4")
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tmp_path / 'nowhere.mp4'}: does not exist\n"
+    assert done.stdout == "[]\n"
 
 
 def test_the_package_runs_as_the_command():

@@ -4,16 +4,15 @@ Nothing of torch is imported before a model is loaded.
 """
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from syncnet_lib import files
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement.stream import Crop
-from syncnet_lib.model import checkpoint
+from syncnet_lib.measurement.result import ModelInfo
 
 if TYPE_CHECKING:
-    from syncnet_lib.measurement.result import ModelInfo
+    from syncnet_lib.measurement.stream import Crop
     from syncnet_lib.model.networks import SyncNet
 
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -40,23 +39,18 @@ def find(name: str) -> Path:
     raise InputError(name, cause, f"use {', '.join(named)} or a file" if named else "give a file")
 
 
-def crop(name: str) -> Crop:
-    """Which crops the model in a checkpoint is fed, by the file's header alone; nothing is said of the rest of it.
+def crop(name: str) -> "Crop":
+    """Which crops the model in a checkpoint is fed, by the file's header alone.
 
     Args:
         name: as for `find`.
 
     Raises:
-        InputError: no such checkpoint.
+        InputError: no such checkpoint, or a file of another kind.
     """
-    from safetensors import SafetensorError, safe_open
+    from syncnet_lib.model import header
 
-    try:
-        with safe_open(find(name), "np") as file:
-            fed: Crop = json.loads((file.metadata() or {})["syncnet"])["spec"]["crop"]
-            return fed
-    except (SafetensorError, KeyError, ValueError):
-        return "face"  # the released file, which has no header; what is no checkpoint at all, `load` refuses
+    return header.read(find(name)).spec.crop
 
 
 def load(name: str, device: str) -> "tuple[SyncNet, ModelInfo]":
@@ -78,10 +72,17 @@ def load(name: str, device: str) -> "tuple[SyncNet, ModelInfo]":
 
 @functools.cache
 def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tuple[SyncNet, ModelInfo]":
-    from syncnet_lib.measurement.verdict import model_info
+    from syncnet_lib.model import checkpoint, header
 
-    model = checkpoint.load(path, device)
-    return model, model_info(model, name, path)
+    threshold = header.read(path).threshold
+    info = ModelInfo(
+        name=header.read(path).spec.name,
+        checkpoint=name,
+        sha256=files.sha256(path),
+        threshold=threshold.confidence if threshold else None,
+        threshold_windows=threshold.windows if threshold else None,
+    )
+    return checkpoint.load(path, device), info
 
 
 def _named() -> dict[str, Path]:

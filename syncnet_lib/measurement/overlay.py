@@ -1,6 +1,6 @@
 """A measured video with its faces boxed: who speaks, the offset, the confidence as it runs; the sound is copied."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from tqdm import tqdm
 
 from syncnet_lib.measurement.analyse import Analysis
-from syncnet_lib.measurement.result import MEANING, Result, TrackResult
+from syncnet_lib.measurement.result import Result, TrackResult
 from syncnet_lib.media import decode, encode, remux
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
@@ -55,7 +55,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         waiting = remux.packets(source, sounds, path)
         sound = next(waiting, None)
         drawn = tqdm(_drawn(path, found, result), out.name, found.frames, unit="frame", disable=not progress)
-        for packet in _encoded(video, drawn):
+        for packet in _encoded(video, iter(drawn)):
             remux.move(packet, later)
             while sound is not None and (remux.moment(sound) or 0) - origin + later <= (remux.moment(packet) or 0):
                 sound = _passed(target, sound, copies, later - origin, waiting)
@@ -79,7 +79,7 @@ def _passed(
     return next(waiting, None)
 
 
-def _encoded(video: VideoStream, frames: Iterable[np.ndarray]) -> Iterator[av.Packet]:
+def _encoded(video: VideoStream, frames: Iterator[np.ndarray]) -> Iterator[av.Packet]:
     for number, pixels in enumerate(frames):
         if number == 0:
             video.height, video.width = pixels.shape[:2]
@@ -96,7 +96,7 @@ def _drawn(path: Path, found: Analysis, result: Result) -> Iterator[np.ndarray]:
     for number, picture in enumerate(decode.pictures(path)):
         pixels = picture.rgb
         pixels = np.ascontiguousarray(pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2])
-        headline = f"{result.verdict} (confidence {result.confidence:.2g}, {MEANING[result.sureness].split(':')[0]})"
+        headline = f"{result.verdict} (confidence {result.confidence:.2g}, {result.meaning})"
         _text(pixels, headline, (0, pixels.shape[0]), SURE if result.sureness == "sure" else UNSURE)
         for measured, verdict in tracks:
             at = number - measured.first

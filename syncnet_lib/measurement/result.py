@@ -2,14 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from syncnet_lib.media.clock import FRAME_MS
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 SCHEMA = Path(__file__).with_name("result.schema.json")
-"""The published JSON schema of `Result`."""
+"""The published JSON schema: of a `Result` or a `Failure`."""
 DIGITS = 6
 """Significant digits of a float32."""
 
@@ -23,14 +21,15 @@ def _plain(value: Any) -> float | None:
 
 Number = Annotated[float, BeforeValidator(_plain)]
 Gap = Annotated[float | None, BeforeValidator(_plain)]
-Sureness = Literal["sure", "doubtful", "none"]
+Sureness = Literal["sure", "doubtful", "none", "unknown"]
 
 MEANING: dict[Sureness, str] = {
     "sure": "sure",
-    "doubtful": "doubtful: check by eye",
-    "none": "none: lips and sound do not seem to belong together",
+    "doubtful": "not sure",
+    "none": "nothing found",
+    "unknown": "no threshold known",
 }
-"""Confidence in words: at or above the model's threshold, above half of it, below."""
+"""Confidence in words: at or above the checkpoint's threshold, above half of it, below; or it has no threshold."""
 
 
 class _Record(BaseModel):
@@ -64,6 +63,8 @@ class Drift(_Record):
     ppm_high: Number = Field(description="upper end of its 95 % interval")
     start_s: Number = Field(description="first instant of the stretch it was fitted to, seconds")
     end_s: Number = Field(description="last instant of that stretch, seconds")
+    start_frames: Number = Field(description="the line's offset at start_s, frames")
+    end_frames: Number = Field(description="the line's offset at end_s, frames")
 
 
 class Segment(_Record):
@@ -82,6 +83,9 @@ class ModelInfo(_Record):
     checkpoint: str = Field(description="as it was asked for")
     sha256: str = Field(description="of the checkpoint file")
     threshold: Gap = Field(description="confidence from which its verdict counts as sure; null where none is known")
+    threshold_windows: int | None = Field(
+        None, description="windows of the clips that the threshold was measured on; fewer need more confidence"
+    )
 
 
 class Result(_Record):
@@ -91,7 +95,11 @@ class Result(_Record):
     offset_frames: int = Field(description="frames of 40 ms; above 0: the sound is ahead of the lips, delay it")
     offset_ms: int = Field(description="the same in milliseconds")
     confidence: Number = Field(description="median of the mean distances over the shifts, less their minimum")
-    sureness: Sureness = Field(description="confidence in words, by the model's threshold and the measured length")
+    sureness: Sureness = Field(
+        description="what the confidence is worth, by the checkpoint's threshold and the measured length: sure; "
+        "doubtful, from half of what is needed; none, below; unknown, where the checkpoint has no threshold"
+    )
+    verdict: str = Field(description="the finding in words, and what to do")
     min_distance: Number = Field(description="least mean distance")
     mean_distances: list[Gap] = Field(
         description="mean distance at the shifts -vshift..vshift: of the speaking tracks, weighted by their "
@@ -112,10 +120,10 @@ class Result(_Record):
         """One line of JSON."""
         return self.model_dump_json()
 
-    @property
-    def verdict(self) -> str:
-        """The finding in words: what is wrong and what to do."""
-        return "cannot be told" if self.sureness == "none" else words(self.offset_frames)
+    def brief(self) -> Self:
+        """The same without the confidence of single windows, which is most of it."""
+        tracks = [track.model_copy(update={"frame_confidence": []}) for track in self.tracks]
+        return self.model_copy(update={"tracks": tracks})
 
     @property
     def meaning(self) -> str:
@@ -141,14 +149,24 @@ class Result(_Record):
         return f"<p>{title}</p><table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>{image}"
 
 
-def words(offset_frames: int) -> str:
-    """An offset as a sentence that says what to do."""
-    if offset_frames == 0:
-        return "in sync"
-    side, cure = ("ahead", "delay it") if offset_frames > 0 else ("behind", "advance it")
-    return f"audio is {abs(offset_frames) * FRAME_MS} ms {side}: {cure}"
+class Failure(_Record):
+    """A video that could not be measured."""
+
+    path: str = Field(description="the video")
+    error: str = Field(description="why it could not be measured")
+    cure: str = Field("", description="what to do about it; empty where nothing is known")
+    trace: str = Field("", exclude=True)
+    """Where an unexpected exception came from; for --debug, and no part of the output."""
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return self.model_dump_json()
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.error}" + (f"; {self.cure}" if self.cure else "")
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema of a result (draft 2020-12)."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Result.model_json_schema(mode="serialization")}
+    """The JSON schema of a line of `syncnet offset --json` (draft 2020-12): a result, or a failure."""
+    line: TypeAdapter[Result | Failure] = TypeAdapter(Result | Failure)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **line.json_schema(mode="serialization")}

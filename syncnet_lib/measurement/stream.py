@@ -1,6 +1,7 @@
-"""The pictures of a video to the faces in it, piece by piece: what a measurement sees, without any network.
+"""A video as a stream of events: its audio, then the crops of each face as they are seen. No network is needed for it.
 
-Nothing of torch is imported here, so that a process of its own can watch while another still loads its model.
+Nothing of torch is imported here, so that a process of its own can decode while another still loads its model; and a
+decoder that crashes in native code takes that process with it, not the measurement.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,14 +11,15 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from jaxtyping import Float32, Int16, UInt8
 from tqdm import tqdm
 
 from syncnet_lib.dataset import exchange
-from syncnet_lib.errors import InputError
 from syncnet_lib.faces.crops import FACE_SIZE
 from syncnet_lib.faces.shots import Cut, find_cuts
 from syncnet_lib.faces.track import Crops, FaceTracker, TrackSettings
-from syncnet_lib.media import decode
+from syncnet_lib.measurement.inputs import audio_of, check
+from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
 
@@ -25,18 +27,34 @@ Crop = Literal["mouth", "face"]
 
 
 @dataclass(frozen=True)
+class AudioBlock:
+    """The next block of the audio.
+
+    Attributes:
+        samples: mono at 16 kHz.
+    """
+
+    samples: Int16[np.ndarray, " samples"]
+
+
+@dataclass(frozen=True)
+class AudioEnd:
+    """The audio is over."""
+
+
+@dataclass(frozen=True)
 class TrackCrops:
-    """The next crops of a track.
+    """The next crops of a face track.
 
     Attributes:
         number: of the track.
-        crops: (n, 120, 120) uint8 gray mouths or (n, 224, 224, 3) uint8 RGB faces.
-        boxes: (n, 3) float32 centre x, y and half the longer side of the face, pixels of the picture.
+        crops: gray mouths (120 x 120) or RGB faces (224 x 224 x 3).
+        boxes: centre x, y and half the longer side of the face, pixels of the picture.
     """
 
     number: int
-    crops: np.ndarray
-    boxes: np.ndarray
+    crops: UInt8[np.ndarray, "frames height width *colours"]
+    boxes: Float32[np.ndarray, "frames 3"]
 
 
 @dataclass(frozen=True)
@@ -61,26 +79,46 @@ class VideoEnd:
     frames: int
 
 
-Event = TrackCrops | TrackEnd | VideoEnd
+Event = AudioBlock | AudioEnd | TrackCrops | TrackEnd | VideoEnd
 
 
-def watch(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress: bool = False) -> Iterator[Event]:
-    """Follow all faces of a video.
+def watch(
+    path: Path, settings: TrackSettings, crop: Crop, cropped: bool, lead: int, progress: bool = False
+) -> Iterator[Event]:
+    """Decode a video: all of its audio first, then follow all faces.
 
     Args:
         path: any file that libav reads; with `cropped` also a folder of frames.
         settings: how faces are followed.
         crop: which crops are wanted.
         cropped: the pictures are a face crop already: one face, no cut.
+        lead: frames before the first picture with which the audio begins.
         progress: show a bar on stderr.
 
     Yields:
-        The crops of each track as they are ready, each track when it is over, and the end of the video.
+        Its events, as `hear` and `see` give them.
 
     Raises:
         InputError: it cannot be read.
     """
-    pictures, length = _pictures(path, cropped, progress)
+    check(path, cropped)
+    yield from hear(path, lead)
+    yield from see(path, settings, crop, cropped, progress)
+
+
+def hear(path: Path, lead: int) -> Iterator[Event]:
+    """The audio of a video or of a folder of frames in blocks, and its end; arguments as for `watch`."""
+    for block in audio.audio_blocks(audio_of(path), lead=lead):
+        yield AudioBlock(block)
+    yield AudioEnd()
+
+
+def see(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress: bool = False) -> Iterator[Event]:
+    """The crops of each track as they are ready, each track when it is over, and the end of the video.
+
+    Arguments and errors as for `watch`.
+    """
+    pictures, length = _pictures(path, progress)
     if progress:
         # In a terminal only: a file of output has no use for a bar of seconds.
         pictures = tqdm(pictures, path.name, length, unit="frame", dynamic_ncols=True, leave=False, disable=None)
@@ -96,35 +134,8 @@ def watch(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progre
     yield VideoEnd(count)
 
 
-def sound_of(path: Path) -> Path:
-    """The file that has the sound of a video, or of a folder of frames, that `check` has let pass.
-
-    Raises:
-        InputError: there is none.
-    """
-    if not path.is_dir():
-        return path
-    for place in (path / exchange.SOUND, path.parent / exchange.SOUND):
-        if place.is_file():
-            return place
-    raise InputError(path, "frames without sound", f"put {exchange.SOUND} into the folder or beside it")
-
-
-def check(path: Path, cropped: bool) -> None:
-    """Refuse what cannot be watched at all.
-
-    Raises:
-        InputError: there is nothing, or a folder that is not one of frames, or may not be.
-    """
-    if not path.exists():
-        raise InputError(path, "does not exist")
-    if path.is_dir() and not (cropped and exchange.has_frames(path)):
-        raise InputError(path, "is a folder without videos", "give a video, or a folder of frames with --cropped")
-
-
-def _pictures(path: Path, cropped: bool, progress: bool) -> tuple[Iterable[Picture], int | None]:
+def _pictures(path: Path, progress: bool) -> tuple[Iterable[Picture], int | None]:
     """Pictures, and how many to expect."""
-    check(path, cropped)
     if path.is_dir():
         return exchange.pictures(path), len(exchange.frame_files(path))
     expected = round(decode.probe(path).duration * FPS) if progress else 0

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from syncnet_lib.measurement.analyse import Measured
+from syncnet_lib.measurement.finding import JUMP
 from syncnet_lib.measurement.result import Drift, Segment
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
 
 SURE_WINDOWS = 3 * FPS - WINDOW_FRAMES
-"""Windows for which SURE holds, 3 s; fewer windows need more, as the noise of a mean does (inverse square root)."""
+"""Windows for which a threshold holds where its checkpoint does not say, 3 s; fewer need more confidence, as the noise
+of a mean goes with their inverse square root."""
 BLOCK = 5
 """Windows that an edit is placed by, 0.2 s."""
 CHANGE = 4 * FPS
@@ -21,8 +23,6 @@ DRIFT_BLOCK = 4 * FPS
 """Windows whose offset is one point of the drift's line, 4 s."""
 DRIFT_SECONDS, DRIFT_POINTS = 60, 8
 """Shortest stretch, and fewest points, that a line is fitted to."""
-JUMP = 2
-"""Frames by which an edit moves sync at least; a drift passes them one by one."""
 
 
 class Timeline:
@@ -144,7 +144,7 @@ class Timeline:
             return None
         from scipy.stats import theilslopes
 
-        slope, _, low, high = theilslopes([self._reach - _lowest(points[n][1]) for n in sure], seconds)
+        slope, at_zero, low, high = theilslopes([self._reach - _lowest(points[n][1]) for n in sure], seconds)
         million = 1_000_000 / FPS
         return Drift(
             frames_per_minute=60 * slope,
@@ -153,6 +153,8 @@ class Timeline:
             ppm_high=high * million,
             start_s=start,
             end_s=end,
+            start_frames=at_zero + slope * start,
+            end_frames=at_zero + slope * end,
         )
 
 

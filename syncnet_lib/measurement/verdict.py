@@ -8,26 +8,22 @@ square root. A face speaks if there is speech in its track and no face beside it
 confidence times its windows.
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from syncnet_lib import files
+from syncnet_lib.errors import shown
+from syncnet_lib.measurement import finding
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, analyse
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
 from syncnet_lib.measurement.stream import Event
-from syncnet_lib.measurement.timeline import JUMP, SURE_WINDOWS, Timeline
+from syncnet_lib.measurement.timeline import SURE_WINDOWS, Timeline
 from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
 from syncnet_lib.model.networks import SyncNet
 
-SURE = {"small": 0.25, "v2": 3.0}
-"""Confidence from which a verdict counts as sure, by the network. For `small`: 99 % of the verdicts of the shipped
-checkpoint on swapped sound are below (190 clips of 10 talkers of GRID, of which 30 had said 0.14; the control of
-benchmarks/equivariance.py); for `v2`: the bound by which LatentSync's data pipeline keeps videos."""
 SHARED = 0.5
 """Share of the shorter of two tracks that both must be seen in to be compared."""
 
@@ -48,16 +44,18 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
     means = _combined(curves, weights)
     windows = sum(track.windows for track in used)
     offset, confidence = scoring.offset(means), scoring.confidence(means)
-    time = Timeline(used, found.frames, model.threshold)
-    segments = time.segments()
-    drift = time.drift(segments)
-    sure = sureness(confidence, windows, model.threshold)
+    timeline = Timeline(used, found.frames, model.threshold)
+    segments = timeline.segments()
+    drift = timeline.drift(segments)
+    sure = sureness(confidence, windows, model)
+    doubts = list(_doubts(used, windows, not speakers))
     return Result(
-        path=str(path),
+        path=shown(path),
         offset_frames=offset,
         offset_ms=offset * FRAME_MS,
         confidence=confidence,
         sureness=sure,
+        verdict=finding.sentence(offset, sure, segments, finding.significant(drift), doubts, settings.vshift),
         min_distance=float(np.nanmin(means)),
         mean_distances=means.tolist(),
         tracks=[_track_result(track, track.number in speakers, settings.edges) for track in found.tracks],
@@ -69,18 +67,33 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
     )
 
 
-def sureness(confidence: float, windows: int, threshold: float | None) -> Sureness:
-    """A confidence in words.
+def sureness(confidence: float, windows: int, model: ModelInfo) -> Sureness:
+    """What a confidence is worth.
 
     Args:
         confidence: median less minimum of the mean distances.
-        windows: whose mean it is; below SURE_WINDOWS more confidence is asked for.
-        threshold: of the model; None where it has none: then nothing is sure, and nothing is denied.
+        windows: whose mean it is; fewer than the threshold was measured on need more confidence, as the noise of a mean
+            does (inverse square root).
+        model: whose threshold holds.
     """
-    if threshold is None:
-        return "doubtful"
-    needed = threshold * max(1.0, (SURE_WINDOWS / max(windows, 1)) ** 0.5)
+    if model.threshold is None:
+        return "unknown"
+    usual = model.threshold_windows or SURE_WINDOWS
+    needed = model.threshold * max(1.0, (usual / max(windows, 1)) ** 0.5)
     return "sure" if confidence >= needed else "doubtful" if confidence >= needed / 2 else "none"
+
+
+def _doubts(used: list[Measured], windows: int, unspoken: bool) -> Iterator[str]:
+    """Why a verdict may not be sure, and what to try."""
+    speech = sum(int(track.speech.sum()) for track in used)
+    if unspoken:
+        yield "no face speaks while it is seen: give a stretch in which the talker is seen"
+    elif windows < SURE_WINDOWS:
+        yield f"a face is seen for {windows / FPS:.1f} s only: give a longer video"
+    elif speech < SURE_WINDOWS:
+        yield f"too little speech ({speech / FPS:.1f} s): give a stretch with more of it"
+    else:
+        yield "the network may not know such video: give a longer stretch, or another --checkpoint"
 
 
 def speaking(tracks: list[Measured]) -> set[int]:
@@ -145,35 +158,14 @@ def _warnings(
         yield f"the {what[0]} end {abs(longer):.2f} s before the {what[1]}".replace("sound end", "sound ends")
     if unspoken:
         yield "no face speaks while it is seen"
-    if abs(offset) == settings.vshift:
+    if sure != "none" and abs(offset) == settings.vshift:
         yield f"the least distance is at the end of the search (±{settings.vshift} frames): search further"
     if sure != "none":
-        for before, after in itertools.pairwise(segments):
-            if abs(after.offset_frames - before.offset_frames) >= JUMP:
-                yield (
-                    f"sync changes at {after.start_s:.1f} s from {before.offset_frames:+d} to "
-                    f"{after.offset_frames:+d} frames"
-                )
-        if drift and not drift.ppm_low <= 0 <= drift.ppm_high and _drifted(drift) >= 1:
+        for before, after in finding.jumps(segments):
+            change = f"from {before.offset_frames:+d} to {after.offset_frames:+d} frames"
+            yield f"sync changes at {after.start_s:.1f} s {change}"
+        if drift := finding.significant(drift):
             yield f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute ({drift.ppm:+.0f} ppm)"
-
-
-def _drifted(drift: Drift) -> float:
-    """Frames that a drift amounts to over the stretch that it was seen in."""
-    return abs(drift.frames_per_minute) * (drift.end_s - drift.start_s) / 60
-
-
-def model_info(model: SyncNet, checkpoint: str, path: Path) -> ModelInfo:
-    """What a result says about the model that measured.
-
-    Args:
-        model: it.
-        checkpoint: as it was asked for.
-        path: its file.
-    """
-    return ModelInfo(
-        name=model.spec.name, checkpoint=checkpoint, sha256=files.sha256(path), threshold=SURE.get(model.spec.name)
-    )
 
 
 def measure(
@@ -182,8 +174,8 @@ def measure(
     info: ModelInfo,
     settings: InferSettings,
     progress: bool = False,
-    seen: Iterable[Event] | None = None,
+    events: Iterable[Event] | None = None,
 ) -> Result:
     """Measure one video; see `analyse` and `judge`."""
-    found = analyse(path, model, settings, str(model.mfcc_mean.device), progress, seen)
+    found = analyse(path, model, settings, str(model.mfcc_mean.device), progress, events)
     return judge(path, found, info, settings)

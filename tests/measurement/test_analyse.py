@@ -18,7 +18,7 @@ import syncnet_lib
 from benchmarks.extract import repeat
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse as analysis
-from syncnet_lib.measurement import checkpoints, verdict
+from syncnet_lib.measurement import checkpoints, finding, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings, Measured
 from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResult, schema
 from syncnet_lib.media import audio, decode, encode, features, remux
@@ -28,7 +28,8 @@ from syncnet_lib.model.networks import SyncNet
 from tests import clockclip, scenes
 from tests.conftest import ROOT
 
-INFO = ModelInfo(name="small", checkpoint="test", sha256="0", threshold=verdict.SURE["small"])
+THRESHOLD = 0.25
+INFO = ModelInfo(name="small", checkpoint="test", sha256="0", threshold=THRESHOLD)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_numbers_have_the_digits_of_a_float32(offset, values):
         assert kept is None if math.isnan(given_value) else kept == pytest.approx(given_value, rel=1e-5, abs=1e-12)
 
 
-def planted(offsets: np.ndarray, confidence: float = 1.43 * verdict.SURE["small"], noise: float = 0.27) -> Analysis:
+def planted(offsets: np.ndarray, confidence: float = 1.43 * THRESHOLD, noise: float = 0.27) -> Analysis:
     """A face whose window n has its least distance at offsets[n], between whole frames where that lies there."""
     rng = np.random.default_rng(0)
     shifts = 15 - np.arange(31)
@@ -192,10 +193,19 @@ def test_the_video_follows_its_surer_tracks():
 
 
 def test_sureness_asks_more_of_short_clips():
-    assert verdict.sureness(0.1, 70, 0.1) == "sure"
-    assert verdict.sureness(0.1, 20, 0.1) == "doubtful"
-    assert verdict.sureness(0.04, 70, 0.1) == "none"
-    assert verdict.sureness(9.0, 70, None) == "doubtful"
+    model = INFO.model_copy(update={"threshold": 0.1})
+    assert verdict.sureness(0.1, 70, model) == "sure"
+    assert verdict.sureness(0.1, 20, model) == "doubtful"
+    assert verdict.sureness(0.04, 70, model) == "none"
+    assert verdict.sureness(0.1, 70, model.model_copy(update={"threshold_windows": 140})) == "doubtful"
+
+
+def test_without_a_threshold_nothing_is_sure_and_nothing_denied():
+    unknown = INFO.model_copy(update={"threshold": None})
+    assert verdict.sureness(9.0, 70, unknown) == verdict.sureness(0.0, 70, unknown) == "unknown"
+    result = verdict.judge(Path("planted.mp4"), planted(np.full(200, 3)), unknown, InferSettings())
+    assert "no threshold known" in result.verdict
+    assert finding.gate(result, tolerance=10) == "unsure"
 
 
 def test_a_folder_of_frames_with_its_sound(video, talkers, tmp_path):

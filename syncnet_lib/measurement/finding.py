@@ -1,0 +1,124 @@
+"""What was found, in words, and what follows from it: what a sentence says, and what a gate lets pass.
+
+Within ±1 frame counts as right in the field [Chung16, section 4], so nobody is told to move audio by that little. What
+is not sure is no answer: the sentence then says why, and what to try, and gives no number.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+from syncnet_lib.errors import InputError
+from syncnet_lib.measurement.result import Drift, Result, Segment, Sureness
+from syncnet_lib.media.clock import FRAME_MS
+from syncnet_lib.model.scoring import TOLERANCE
+
+JUMP = 2
+"""Frames by which an edit moves sync at least; a drift passes them one by one."""
+FURTHER = 60
+"""Frames to each side, 2.4 s, of the wider search that is advised: captures and calls are late by up to that."""
+
+
+def sentence(
+    offset: int,
+    sureness: Sureness,
+    segments: Sequence[Segment],
+    drift: Drift | None,
+    doubts: Sequence[str],
+    vshift: int,
+) -> str:
+    """The finding as a sentence that says what to do.
+
+    Args:
+        offset: of the whole video, frames.
+        sureness: of that.
+        segments: stretches of constant offset.
+        drift: None where there is none to speak of.
+        doubts: why it is not sure, and what to try.
+        vshift: frames that were searched to each side.
+    """
+    if sureness == "unknown":
+        return f"no threshold known for this checkpoint, so check by eye; least distance where {words(offset)}"
+    if sureness == "none" and vshift < FURTHER:
+        return f"nothing found within ±{vshift * FRAME_MS} ms: search further with --vshift {FURTHER}"
+    if sureness != "sure":
+        return f"not sure: {'; '.join(doubts)}"
+    if drift:
+        speed = f"{drift.frames_per_minute:+.2f} frames a minute, {drift.ppm:+.0f} ppm"
+        return f"the sound drifts ({speed}): no single shift cures it"
+    if jumps(segments):
+        offsets = [segment.offset_frames for segment in segments]
+        return f"sync changes within the video ({min(offsets):+d} to {max(offsets):+d} frames): correct each part alone"
+    return words(offset)
+
+
+def words(offset: int) -> str:
+    """An offset in frames as words that say what to do."""
+    if abs(offset) <= TOLERANCE:
+        return f"in sync (±{TOLERANCE} frame)"
+    side, cure = ("ahead", "delay it") if offset > 0 else ("behind", "advance it")
+    return f"audio is {abs(offset) * FRAME_MS} ms {side}: {cure}"
+
+
+def jumps(segments: Sequence[Segment]) -> list[tuple[Segment, Segment]]:
+    """Neighbours between which sync changes."""
+    pairs = itertools.pairwise(segments)
+    return [(one, two) for one, two in pairs if abs(two.offset_frames - one.offset_frames) >= JUMP]
+
+
+def significant(drift: Drift | None) -> Drift | None:
+    """A drift that is one: 0 lies outside its interval, and it amounts to a frame over the stretch it was seen in."""
+    if drift is None or drift.ppm_low <= 0 <= drift.ppm_high:
+        return None
+    frames = abs(drift.frames_per_minute) * (drift.end_s - drift.start_s) / 60
+    return drift if frames >= 1 else None
+
+
+def check_curable(result: Result, min_confidence: float | None) -> None:
+    """Stop where moving the audio by one number is not known to help.
+
+    Args:
+        result: of the video.
+        min_confidence: confidence that counts as sure, in place of the checkpoint's threshold.
+
+    Raises:
+        InputError: sync changes within the video, its audio drifts, or the offset is not sure.
+    """
+    cure = "look at it, and give --offset N to move it all the same"
+    if jumps(result.segments):
+        offsets = [segment.offset_frames for segment in result.segments]
+        raise InputError(result.path, f"sync changes within it ({min(offsets):+d} to {max(offsets):+d} frames)", cure)
+    if drift := significant(result.drift):
+        cause = f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute, which no single shift cures"
+        tempo = 1 / (1 + drift.ppm / 1_000_000)
+        raise InputError(result.path, cause, f"change its speed: ffmpeg -i IN -c:v copy -af atempo={tempo:.6f} OUT")
+    if min_confidence is None and result.sureness != "sure":
+        cause = f"{result.meaning} (confidence {result.confidence:.3g}); nothing is written"
+        raise InputError(result.path, cause, cure)
+    if min_confidence is not None and result.confidence < min_confidence:
+        cause = f"confidence {result.confidence:.3g} is below {min_confidence:g}; nothing is written"
+        raise InputError(result.path, cause, cure)
+
+
+Gate = Literal["in", "out", "unsure"]
+
+
+def gate(result: Result, tolerance: int, min_confidence: float | None = None) -> Gate:
+    """Whether all of a video is within a tolerance.
+
+    Args:
+        result: of the video.
+        tolerance: frames to either side of 0.
+        min_confidence: confidence that counts as sure, in place of the checkpoint's threshold.
+
+    Returns:
+        "in" or "out" where that is sure; a stretch or a drift that leaves the tolerance makes a video "out".
+    """
+    sure = result.sureness == "sure" if min_confidence is None else result.confidence >= min_confidence
+    if not sure:
+        return "unsure"
+    offsets = [result.offset_frames, *(segment.offset_frames for segment in result.segments)]
+    drift = significant(result.drift)
+    if drift:
+        offsets += [round(drift.start_frames), round(drift.end_frames)]
+    return "in" if max(map(abs, offsets)) <= tolerance else "out"

@@ -1,0 +1,75 @@
+"""Results for people: tables that fit a terminal, and plain text where the output is none."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from syncnet_lib.measurement.result import Result, Sureness, TrackResult
+
+COLOURS: dict[Sureness, str] = {"sure": "green", "doubtful": "yellow", "none": "yellow", "unknown": "yellow"}
+WIDE = 10_000
+"""Columns of what is no terminal: nothing is wrapped there, so that a line stays a line for `grep`."""
+
+
+def results(found: Iterable[Result]) -> Table:
+    """The verdict on each video with its notes, and its face tracks where there are several."""
+    table = _table()
+    table.add_column("file", overflow="fold", min_width=8)
+    for name in ("seconds", "frames", "ms", "confidence"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", min_width=24)
+    for result in found:
+        start, end = min(track.start_s for track in result.tracks), max(track.end_s for track in result.tracks)
+        confidence = f"{result.confidence:.3g}"
+        verdict = Text(result.verdict, COLOURS[result.sureness])
+        table.add_row(Text(result.path), _span(start, end), *_offset(result, result.sureness), confidence, verdict)
+        for track in result.tracks if len(result.tracks) > 1 else ():
+            speaks = "speaks" if track.speaking else "does not speak"
+            cells = _span(track.start_s, track.end_s), *_offset(track, result.sureness), f"{track.confidence:.3g}"
+            table.add_row(Text(f"  track {track.track}"), *cells, speaks, style="dim")
+        for warning in result.warnings:
+            table.add_row("", "", "", "", "", Text(f"note: {warning}"), style="dim")
+    return table
+
+
+def scores(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """LSE-D and LSE-C of each face track, and their means."""
+    table = _table()
+    table.add_column("file", overflow="fold")
+    for name in ("track", "LSE-D", "LSE-C"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        track = "" if row["track"] is None else str(row["track"])
+        table.add_row(Text(row["path"]), track, f"{row['lse_d']:.3f}", f"{row['lse_c']:.3f}")
+    return table
+
+
+def show(table: Table) -> None:
+    """Print a table to stdout."""
+    console = Console(file=sys.stdout)
+    if console.is_terminal:
+        console.print(table)
+        return
+    plain = Console(file=sys.stdout, width=WIDE, no_color=True)
+    with plain.capture() as capture:
+        plain.print(table)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+
+
+def _span(start: float, end: float) -> str:
+    return f"{start:.1f}-{end:.1f}"
+
+
+def _offset(found: Result | TrackResult, sureness: Sureness) -> Sequence[str]:
+    """Offset in frames and milliseconds with its sign; in brackets where it is no answer."""
+    values = [f"{value:+d}" if value else "0" for value in (found.offset_frames, found.offset_ms)]
+    return values if sureness in ("sure", "unknown") else [f"({value})" for value in values]
