@@ -53,7 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return Files(config, log)
 
 
-SLOW_FIXTURES = {"talkers"}
+SLOW_FIXTURES = {"clone", "swept", "talkers"}
 """Fixtures that take so long to make that every test which uses one is slow."""
 
 

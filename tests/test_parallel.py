@@ -54,6 +54,7 @@ def test_nothing_to_do() -> None:
     assert list(parallel.run(_square, [], workers=2)) == []
 
 
+@pytest.mark.slow
 def test_leaving_early_stops_the_workers() -> None:
     start = time.monotonic()
     for _ in parallel.run(time.sleep, [0.01, 60, 60], workers=2, progress=False):
@@ -124,6 +125,7 @@ def _slow_pid(number: int) -> tuple[int, int]:
     return number, os.getpid()
 
 
+@pytest.mark.slow
 def test_a_cluster_by_its_address_survives_the_loss_of_a_worker(tmp_path: Path) -> None:
     """A real scheduler and two worker processes; one of them is killed in the middle."""
     environment = {

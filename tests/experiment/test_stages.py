@@ -197,6 +197,7 @@ def test_broken_notebook_is_one_line(project: Path, content: str | None) -> None
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_ensure_makes_what_is_missing_once(project: Path) -> None:
     ensure = "from syncnet_lib.experiment import stages\nfrom syncnet_lib.paths import ROOT"
     ensure += "\nstages.ensure(stage, workdir)\nfolder = ROOT / workdir"

@@ -87,6 +87,7 @@ with distributed.joined("cpu"):
 """
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives_with_the_doubled_batch(pairs, tmp_path, monkeypatch):
     script = tmp_path / "step.py"
     script.write_text(SCRIPT.format(tests=str(ROOT), pairs=str(pairs), folder=str(tmp_path / "two")))
@@ -110,6 +111,7 @@ def test_two_processes_give_what_one_gives_with_the_doubled_batch(pairs, tmp_pat
             torch.testing.assert_close(two["model"][name], value, rtol=1e-4, atol=2.1e-4)
 
 
+@pytest.mark.slow
 def test_a_notebook_trains_in_two_processes_and_goes_on_after_an_interruption(pairs, tmp_path):
     split, val = Split.open(pairs / "train"), Split.open(pairs / "val")
     kept = split.kept.copy()
@@ -130,6 +132,7 @@ def test_a_notebook_trains_in_two_processes_and_goes_on_after_an_interruption(pa
     assert loop.best(tmp_path / "state").spec.name == "small"
 
 
+@pytest.mark.slow
 def test_what_a_process_refuses_is_said_here(pairs, tmp_path):
     split, val = Split.open(pairs / "train"), Split.open(pairs / "val")
     settings = TrainSettings(epochs=1, batch_size=24, samples_per_clip=8, processes=2)

@@ -230,6 +230,7 @@ test_train.run(Path({folder!r}) / "large", test_train.TINY.model_copy(update=lar
 """
 
 
+@pytest.mark.slow
 def test_lack_of_memory_names_the_batch_that_fits(tmp_path):
     script = MEMORY.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path))
     done = subprocess.run(
