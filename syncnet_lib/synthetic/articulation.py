@@ -157,7 +157,7 @@ def _segments(phonemes: Sequence[Phoneme]) -> list[tuple[float, float, str, bool
         if not phoneme.ipa and end - start > 2 * _BREATH:
             found += [(start, end - _BREATH, "", False), (end - _BREATH, end, _INHALE, False)]
             continue
-        if symbols[0] in _VOICELESS_STOPS:
+        if symbols[0] in _VOICELESS_STOPS and phoneme.release is None:
             start -= _CLOSURE
         step = (end - start) / len(symbols)
         found += [
@@ -171,9 +171,12 @@ def _closures(phonemes: Sequence[Phoneme], times: Float[np.ndarray, " times"]) -
     closed = np.zeros(len(times))
     for phoneme in phonemes:
         if phoneme.ipa[:1] in _BILABIAL:
-            voiceless = phoneme.ipa[0] in _VOICELESS_STOPS
-            start = phoneme.start - (_CLOSURE if voiceless else 0.01)
-            end = phoneme.start + 0.005 if voiceless else phoneme.end - _RELEASE * (phoneme.end - phoneme.start)
+            if phoneme.release is not None:
+                start, end = phoneme.start, phoneme.release
+            elif phoneme.ipa[0] in _VOICELESS_STOPS:
+                start, end = phoneme.start - _CLOSURE, phoneme.start + 0.005
+            else:
+                start, end = phoneme.start - 0.01, phoneme.end - _RELEASE * (phoneme.end - phoneme.start)
             end = max(end, start + _CLOSURE)
             outside = np.maximum(np.maximum(start - times, times - end), 0)
             closed = np.maximum(closed, np.clip(1 - outside / 0.06, 0, 1))

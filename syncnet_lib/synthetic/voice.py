@@ -56,16 +56,20 @@ class Phoneme:
         start: seconds from the start of the utterance.
         end: seconds; the start of the next one.
         stressed: whether it carries the stress of its word.
+        release: seconds at which a closure that begins at `start` opens. None where that is not known: espeak-ng's
+            event of a voiceless stop is its release, so its closure lies before `start`.
     """
 
     ipa: str
     start: float
     end: float
     stressed: bool = False
+    release: float | None = None
 
     def moved(self, seconds: float) -> "Phoneme":
         """The same phoneme, `seconds` later."""
-        return replace(self, start=self.start + seconds, end=self.end + seconds)
+        release = None if self.release is None else self.release + seconds
+        return replace(self, start=self.start + seconds, end=self.end + seconds, release=release)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,21 @@ def test_a_bilabial_closes_the_lips_between_open_vowels_for_at_least_a_frame(con
     assert track[:, APERTURE].max() > 0.4
 
 
+def test_a_measured_closure_lasts_from_its_start_to_its_release() -> None:
+    times = np.arange(0, 0.6, 0.005)
+    vowels = [Phoneme("a", 0.0, 0.2), Phoneme("a", 0.36, 0.6)]
+    aligned = Phoneme("p", 0.2, 0.36, release=0.3)  # closed at 0.20 s, then aspirated
+    synthesised = Phoneme("p", 0.3, 0.36)  # of espeak-ng: its start is the release
+    closed = {
+        name: times[gestures([vowels[0], stop, vowels[1]], times, Style())[:, APERTURE] < 0.03]
+        for name, stop in (("aligned", aligned), ("synthesised", synthesised))
+    }
+    assert closed["aligned"][0] == pytest.approx(0.19, abs=0.015)
+    assert closed["synthesised"][0] == pytest.approx(0.235, abs=0.015)
+    for name in closed:
+        assert closed[name][-1] == pytest.approx(0.325, abs=0.015), name
+
+
 def test_rounding_is_anticipated_and_fricatives_tuck_the_lip() -> None:
     times = np.arange(0, 0.6, 0.01)
     track = gestures(said(("a", 0.2), ("s", 0.1), ("u", 0.2), ("f", 0.1)), times, Style())
