@@ -27,6 +27,8 @@ class Look:
         folds: 0..1, visibility of the photograph's nasolabial folds.
         teeth: brightness 0..1 of the teeth.
         teeth_shown: factor on how far the upper teeth reach down behind the lips.
+        cavity: factor on the brightness of the oral cavity.
+        tongue: raise of the resting tongue, half mouth widths.
         modelling: 0..1, contrast between surfaces of the lips that face up and down.
         shine: 0..1, highlight on the lower lip.
         mirror: whether left and right are exchanged.
@@ -53,6 +55,8 @@ class Look:
     folds: float = 0.3
     teeth: float = 0.8
     teeth_shown: float = 1.0
+    cavity: float = 1.0
+    tongue: float = 0.0
     modelling: float = 0.5
     shine: float = 0.2
     mirror: bool = False

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 from scipy.spatial import Delaunay
 
 from syncnet_lib.faces.detect import silent_stderr
@@ -72,14 +72,47 @@ _FOLDS = (
 
 DENSITY = 1.5
 """Texture pixels per pixel of the photograph."""
-_TOP = 40
+TOP = 40
 """Rows added above the photograph, whose upper edge nearly touches the hair."""
-_LEFT, _RIGHT, _BOTTOM = 10, 440, 380
+LEFT, RIGHT, BOTTOM = 10, 440, 380
 """Columns and rows of the photograph that the texture shows."""
 _GAP = 8
 """Least distance of a further landmark from those already in the mesh."""
 _GRID = 112.0
 """Spacing of the mesh's vertices away from the face, in hair, clothes and background."""
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """A mouth at rest; profiles run from corner to corner along the lip landmarks, in half mouth widths.
+
+    Args:
+        half_width: half the distance of the corners, in eye distances.
+        height: where the lips meet, as a share of the way from the nose to the chin.
+        at, at_inner: horizontal positions of the outer and the inner landmarks.
+        upper_lip, lower_lip: height of the outer edges above and below the corners.
+        seam: where the lips meet, below the corners.
+    """
+
+    half_width: float
+    height: float
+    at: Float[np.ndarray, "11"]
+    at_inner: Float[np.ndarray, "11"]
+    upper_lip: Float[np.ndarray, "11"]
+    lower_lip: Float[np.ndarray, "11"]
+    seam: Float[np.ndarray, "11"]
+
+
+AVERAGE_MOUTH = Mouth(
+    half_width=0.395,
+    height=0.335,
+    at=np.array([-1.0, -0.86, -0.66, -0.43, -0.19, 0.0, 0.19, 0.43, 0.66, 0.86, 1.0]),
+    at_inner=np.array([-0.93, -0.82, -0.63, -0.41, -0.19, 0.0, 0.19, 0.41, 0.63, 0.82, 0.93]),
+    upper_lip=np.array([0.0, 0.10, 0.21, 0.30, 0.345, 0.30, 0.345, 0.30, 0.21, 0.10, 0.0]),
+    lower_lip=np.array([0.0, 0.11, 0.23, 0.34, 0.40, 0.415, 0.40, 0.34, 0.23, 0.11, 0.0]),
+    seam=np.array([0.0, -0.01, -0.015, -0.01, 0.01, 0.025, 0.01, -0.01, -0.015, -0.01, 0.0]),
+)
+"""Proportions of an adult's mouth, chosen by eye: the built-in photograph smiles with parted lips."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +122,7 @@ class Photo:
     Args:
         points: (478, 3) landmarks.
         mesh: the triangles that carry the texture.
+        mouth: the person's mouth at rest.
         colour: (h, w, 3) RGB 0..255, the mouth inpainted.
         smooth: the same blurred, without folds and shine.
         cover: (h, w) alpha in 0..1, 0 in the background.
@@ -98,6 +132,7 @@ class Photo:
 
     points: Float[np.ndarray, "478 3"]
     mesh: "Mesh"
+    mouth: Mouth
     colour: Float32[np.ndarray, "height width 3"]
     smooth: Float32[np.ndarray, "height width 3"]
     cover: Float32[np.ndarray, "height width"]
@@ -108,7 +143,7 @@ class Photo:
     @property
     def face(self) -> tuple[slice, slice]:
         """Rows and columns of the texture that hold the face."""
-        places = _to_texture(self.points[list(OVAL)])
+        places = to_texture(self.points[list(OVAL)])
         left, top = np.floor(places.min(0)).astype(int) - 8
         right, bottom = np.ceil(places.max(0)).astype(int) + 8
         return slice(top, bottom), slice(left, right)
@@ -136,8 +171,9 @@ class Mesh:
         return np.array([row[landmark] for landmark in landmarks])
 
 
-def _to_texture(points: np.ndarray) -> np.ndarray:
-    return (points[..., :2] - [_LEFT, -_TOP]) * DENSITY
+def to_texture(points: Float[np.ndarray, "points dims"]) -> Float[np.ndarray, "points 2"]:
+    """Pixels of the texture in which points of the photograph lie."""
+    return (points[..., :2] - [LEFT, -TOP]) * DENSITY
 
 
 @lru_cache(maxsize=1)
@@ -154,29 +190,45 @@ def builtin() -> Photo:
     with silent_stderr(), solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as segmenter:
         cover = segmenter.process(image).segmentation_mask.astype(np.float32)
     points = np.array([(p.x, p.y, p.z) for p in marks]) * image.shape[0]
-    part = np.s_[: _TOP + _BOTTOM, _LEFT:_RIGHT]
-    image = cv2.copyMakeBorder(image, _TOP, 0, 0, 0, cv2.BORDER_REPLICATE)[part]
-    cover = cv2.copyMakeBorder(cover, _TOP, 0, 0, 0, cv2.BORDER_CONSTANT, value=(0,))[part]
+    part = np.s_[: TOP + BOTTOM, LEFT:RIGHT]
+    image = cv2.copyMakeBorder(image, TOP, 0, 0, 0, cv2.BORDER_REPLICATE)[part]
+    cover = cv2.copyMakeBorder(cover, TOP, 0, 0, 0, cv2.BORDER_CONSTANT, value=(0,))[part]
     image = cv2.resize(image, None, fx=DENSITY, fy=DENSITY, interpolation=cv2.INTER_CUBIC)
     cover = cv2.resize(cover, None, fx=DENSITY, fy=DENSITY, interpolation=cv2.INTER_LINEAR)
-    # Teeth in the texture would bleed over the edges of the lips.
-    mouth = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(mouth, [np.round(_to_texture(points[list(INNER)])).astype(np.int32)], (255,))
-    image = cv2.inpaint(image, cv2.dilate(mouth, np.ones((5, 5), np.uint8)), 4, cv2.INPAINT_TELEA)
-    # Shrink the outline: its last pixels are mixed with the photograph's background.
-    cover = np.clip((cv2.GaussianBlur(cover, (0, 0), 1.2) - 0.6) / 0.4, 0, 1)
-    colour = image.astype(np.float32)
-    return _measured(points, colour, cover)
+    return measured(points, closed(image, points), shrunk(cover), AVERAGE_MOUTH)
 
 
-def _measured(
+def closed(
+    image: UInt8[np.ndarray, "height width 3"], points: Float[np.ndarray, "478 3"]
+) -> Float32[np.ndarray, "height width 3"]:
+    """A texture without what is between the lips: teeth would bleed over their edges."""
+    mouth: np.ndarray = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillPoly(mouth, [np.round(to_texture(points[list(INNER)])).astype(np.int32)], (255,))
+    mouth = cv2.dilate(mouth, np.ones((5, 5), np.uint8))
+    return np.asarray(cv2.inpaint(image, mouth, 4, cv2.INPAINT_TELEA), np.float32)
+
+
+def shrunk(cover: Float32[np.ndarray, "height width"]) -> Float32[np.ndarray, "height width"]:
+    """An outline drawn inwards: its last pixels are mixed with the photograph's background."""
+    return np.asarray(np.clip((cv2.GaussianBlur(cover, (0, 0), 1.2) - 0.6) / 0.4, 0, 1), np.float32)
+
+
+def measured(
     points: Float[np.ndarray, "478 3"],
     colour: Float32[np.ndarray, "height width 3"],
     cover: Float32[np.ndarray, "height width"],
+    mouth: Mouth,
 ) -> Photo:
-    """Regions of the face by its landmarks and colours."""
+    """Complete a photograph by its mesh and the regions of the face.
+
+    Args:
+        points: landmarks.
+        colour: texture, RGB 0..255.
+        cover: alpha of the texture.
+        mouth: the mouth at rest.
+    """
     height, width = cover.shape
-    places = _to_texture(points)
+    places = to_texture(points)
     unit = float(np.linalg.norm(places[473] - places[468]))
     yy, xx = np.mgrid[0:height, 0:width].astype(np.float32)
     middle = places[list(OVAL)].mean(0)
@@ -216,6 +268,7 @@ def _measured(
     return Photo(
         points=points,
         mesh=_triangulated(points),
+        mouth=mouth,
         colour=colour,
         smooth=cv2.GaussianBlur(colour, (0, 0), 0.10 * unit),
         cover=cover,
@@ -243,4 +296,4 @@ def _triangulated(points: Float[np.ndarray, "478 3"]) -> Mesh:
     triangles = Delaunay(around).simplices
     inner = np.isin(triangles, [chosen.index(i) for i in INNER]).all(1)
     # Closed lips fold the triangles between them flat: drawn first, these are covered by their neighbours.
-    return Mesh(chosen, around, _to_texture(around), triangles[np.argsort(~inner, kind="stable")])
+    return Mesh(chosen, around, to_texture(around), triangles[np.argsort(~inner, kind="stable")])

@@ -26,14 +26,6 @@ from syncnet_lib.synthetic.portrait import (
 _DETAIL = (("everything", 4), ("face", 2), ("mouth", 1))
 """Parts of the mesh, and the step in pixels at which texture coordinates are computed; others are interpolated."""
 
-# The resting mouth from corner to corner, at the lip landmarks of `portrait`, in half mouth widths. Proportions of an
-# adult's mouth, chosen by eye; the built-in photograph smiles with parted lips.
-_AT = np.array([-1.0, -0.86, -0.66, -0.43, -0.19, 0.0, 0.19, 0.43, 0.66, 0.86, 1.0])
-_AT_INNER = np.array([-0.93, -0.82, -0.63, -0.41, -0.19, 0.0, 0.19, 0.41, 0.63, 0.82, 0.93])
-_UPPER_LIP = np.array([0.0, 0.10, 0.21, 0.30, 0.345, 0.30, 0.345, 0.30, 0.21, 0.10, 0.0])
-_LOWER_LIP = np.array([0.0, 0.11, 0.23, 0.34, 0.40, 0.415, 0.40, 0.34, 0.23, 0.11, 0.0])
-_SEAM = np.array([0.0, -0.01, -0.015, -0.01, 0.01, 0.025, 0.01, -0.01, -0.015, -0.01, 0.0])
-
 
 class Puppet:
     """An animated person in a scene.
@@ -46,7 +38,7 @@ class Puppet:
 
     def __init__(self, photo: Photo, look: Look, scene: Scene) -> None:
         self._look, self._scene = look, scene
-        mesh = photo.mesh
+        mesh, self._mouth = photo.mesh, photo.mouth
         self._triangles, self._texture_points = mesh.triangles, mesh.texture
         self._rows = {name: mesh.rows(group) for name, group in _GROUPS.items()}
         # Model space: eyes level, origin between them.
@@ -94,9 +86,8 @@ class Puppet:
         """Replace the photograph's mouth by the mouth at rest; the cheeks follow."""
         look, rows = self._look, self._rows
         nose, chin = flat[rows["nose_base"][0]], flat[rows["chin"][0]]
-        self._half = 0.395 * self._eye_distance * look.mouth_width
-        # The lips meet a third of the way from the nose to the chin.
-        self._seat = nose + (chin - nose) * 0.335 + [0, look.mouth_height * self._half]
+        self._half = self._mouth.half_width * self._eye_distance * look.mouth_width
+        self._seat = nose + (chin - nose) * self._mouth.height + [0, look.mouth_height * self._half]
         rest = np.zeros((1, len(GESTURES)))
         lips = self._contours(rest)[0]
         moved = flat.copy()
@@ -110,28 +101,29 @@ class Puppet:
 
     def _contours(self, track: np.ndarray) -> np.ndarray:
         """Lip landmarks, `OUTER` then `INNER`, for gestures (T, 8): (T, 40, 2) in model space."""
-        look = self._look
+        look, mouth = self._look, self._mouth
+        at = mouth.at
         aperture, _, rounded, spread, press, tuck, raised, _ = (track[:, i, None] for i in range(len(GESTURES)))
         opened = np.maximum(aperture, 0)
         wide = 1 + 0.17 * spread - 0.30 * rounded - 0.06 * opened
-        x_outer, x_inner = wide * _AT, wide * _AT_INNER * (1 - 0.18 * rounded)
+        x_outer, x_inner = wide * at, wide * mouth.at_inner * (1 - 0.18 * rounded)
         reach = wide * (0.94 - 0.34 * rounded)
         inside = np.clip(1 - (x_inner / reach) ** 2, 0, 1) ** 0.72
-        around = np.clip(1 - _AT**2, 0, 1) ** 0.8
+        around = np.clip(1 - at**2, 0, 1) ** 0.8
         up = 0.30 * opened + 0.07 * raised + 0.06 * tuck
         down = np.maximum(opened - up, -0.05) + 0.03 * raised
         thin = -0.42 * press - 0.12 * spread - 0.10 * opened
         upper = look.upper_lip * (1 + thin + 0.18 * rounded)
         lower = look.lower_lip * (1 + thin + 0.22 * rounded - 0.5 * tuck)
-        corner = (0.16 * opened - 0.14 * spread) * _AT**2 + 0.05 * look.crooked * _AT
-        seam = _SEAM + corner
-        skew = 1 + 0.15 * look.crooked * _AT
+        corner = (0.16 * opened - 0.14 * spread) * at**2 + 0.05 * look.crooked * at
+        seam = mouth.seam + corner
+        skew = 1 + 0.15 * look.crooked * at
         y_inner_upper = seam - up * inside * skew
         y_inner_lower = seam + down * inside
         # Rounded lips are a ring: full at the sides, the bow in the middle drawn straight.
-        ring = np.clip(1 - _AT**2, 0, 1) ** 0.5
-        upper_lip = _UPPER_LIP + 0.8 * rounded * (0.34 * ring - _UPPER_LIP)
-        lower_lip = _LOWER_LIP + 0.8 * rounded * (0.40 * ring - _LOWER_LIP)
+        ring = np.clip(1 - at**2, 0, 1) ** 0.5
+        upper_lip = mouth.upper_lip + 0.8 * rounded * (0.34 * ring - mouth.upper_lip)
+        lower_lip = mouth.lower_lip + 0.8 * rounded * (0.40 * ring - mouth.lower_lip)
         y_outer_upper = corner - upper * upper_lip - up * around * skew
         y_outer_lower = corner + lower * lower_lip + down * around
         outer = np.concatenate([y_outer_upper, y_outer_lower[:, -2:0:-1]], 1)
@@ -229,10 +221,10 @@ class Puppet:
         seen_through = cv2.cvtColor(255 - cv2.extractChannel(figure, 3), cv2.COLOR_GRAY2RGB)
         behind = cv2.multiply(self._backdrop, seen_through, scale=1 / 255)
         frame = np.asarray(cv2.add(cv2.cvtColor(figure, cv2.COLOR_RGBA2RGB), behind), np.uint8)
-        self._mouth(frame, points, track)
+        self._draw_mouth(frame, points, track)
         return frame
 
-    def _mouth(self, frame: np.ndarray, points: np.ndarray, track: np.ndarray) -> None:
+    def _draw_mouth(self, frame: np.ndarray, points: np.ndarray, track: np.ndarray) -> None:
         """Draw what is seen between the lips, in place: cavity, tongue and teeth, and the dark line where lips meet."""
         scene, look = self._scene, self._look
         inner = points[self._rows["inner"]]
@@ -288,9 +280,15 @@ class Puppet:
         sides = np.clip(1.08 - 0.75 * x * x, 0.15, 1)
         upper_teeth = _step(upper_edge + 0.02 * tooth - y, soft) * _step(0.85 - np.abs(x), 0.1)
         lower_teeth = _step(y - lower_edge, soft) * _step(0.7 - np.abs(x), 0.1)
-        tongue_top = 0.08 + 0.5 * jaw - 0.42 * tongue * (0.35 + 0.65 * min(1.0, 2 * max(aperture, 0))) + 0.55 * x * x
+        tongue_top = (
+            0.08
+            - look.tongue
+            + 0.5 * jaw
+            - 0.42 * tongue * (0.35 + 0.65 * min(1.0, 2 * max(aperture, 0)))
+            + 0.55 * x * x
+        )
         tongue_here = _step(y - tongue_top, 0.10)
-        dark = np.array([46.0, 22.0, 20.0])
+        dark = np.array([46.0, 22.0, 20.0]) * look.cavity
         flesh = np.array([150.0, 78.0, 76.0])
         ivory = np.array([238.0, 228.0, 208.0]) * look.teeth
         depth = np.clip(0.55 + 0.5 * (y - tongue_top), 0.35, 0.9)[..., None]
