@@ -87,10 +87,11 @@ def make(
     out_dir.mkdir(parents=True, exist_ok=True)
     if settings.source == "synthetic":
         made = cache_dir / "synthetic"
-        videos, truth = synthetic.make(made, settings, seed, workers, progress)
+        cast, skipped = synthetic.find_cast(settings, root, cache_dir / "portraits")
+        videos, truth = synthetic.make(made, settings, seed, workers, progress, cast)
         for path in videos["path"]:
             link(made / path, out_dir / path)
-        corpus = Corpus(videos.assign(split="", sound="")[VIDEO_COLUMNS], pd.DataFrame(columns=SKIPPED_COLUMNS), truth)
+        corpus = Corpus(videos.assign(split="", sound="")[VIDEO_COLUMNS], skipped, truth)
     elif settings.source == "grid":
         for talker in settings.talkers:
             folder = cache_dir / "grid" / f"s{talker}"

@@ -19,10 +19,10 @@ from syncnet_lib.files import PARTIAL, atomic, remove, sha256, write_json
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.settings import Settings
-from syncnet_lib.synthetic import articulation
+from syncnet_lib.synthetic import articulation, gallery, recordings
 from syncnet_lib.synthetic.painting import Scene
-from syncnet_lib.synthetic.people import Identity, identity, scene, sentence
-from syncnet_lib.synthetic.portrait import builtin
+from syncnet_lib.synthetic.people import BUILTIN, Cast, Identity, identity, scene, sentence
+from syncnet_lib.synthetic.portrait import Photo, builtin
 from syncnet_lib.synthetic.puppet import Puppet
 from syncnet_lib.synthetic.voice import Phoneme, pauses_between, speak
 
@@ -34,6 +34,9 @@ MIN_SHIFT, MAX_SHIFT = 3, 15
 
 _MARGIN = (MAX_SHIFT + 5) / FPS
 """Seconds of speech before and after a clip, so that moved audio ends in speech and not in silence."""
+
+_SMILE = 0.5
+"""Added to the smile of whoever is animated from a smiling photograph; half of what draws the corners as far."""
 
 _VERSION = 1
 """Part of each clip's key: raise it when the same settings shall give other clips."""
@@ -52,6 +55,10 @@ class SyntheticSettings(Settings):
     """Length of each video, seconds."""
     noisy_share: float = Field(0.2, ge=0.0, lt=1.0)
     """Share of the videos made wrong, 0-1: half dubbed with another's audio, half with shifted audio."""
+    portraits: str = "builtin"
+    """Faces: builtin, or a folder of portrait photographs, who then are as many people at most."""
+    voices: str = "espeak"
+    """Voices: espeak, or a folder of recorded speech with phone times."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +73,46 @@ class _Clip:
     offset: int
     audio_of: int
     seed: int
+    portrait: int = 0
+    sources: tuple[str, ...] = ()
 
     def key(self) -> str:
         """Changes whenever the video would."""
         return hashlib.sha256(json.dumps([_VERSION, asdict(self)]).encode()).hexdigest()
 
 
+def find_cast(settings: SyntheticSettings, root: Path, cache_dir: Path) -> tuple[Cast, pd.DataFrame]:
+    """Find the faces and voices that the settings name.
+
+    Args:
+        settings: `portraits` and `voices` are read.
+        root: what relative folders start from.
+        cache_dir: gets the measured photographs.
+
+    Returns:
+        cast: the faces and voices.
+        skipped: file, reason; a row for each photograph that cannot be animated.
+
+    Raises:
+        InputError: a missing folder, fewer than two usable portraits or voices, or a bad index of recordings.
+    """
+    portraits: list[tuple[gallery.Portrait, ...]] = []
+    voices: list[tuple[recordings.Recording, ...]] = []
+    skipped = pd.DataFrame(columns=["file", "reason"])
+    if settings.portraits != "builtin":
+        portraits, skipped = gallery.find(root / settings.portraits, cache_dir)
+    if settings.voices != "espeak":
+        voices = recordings.find(root / settings.voices)
+    return Cast(tuple(portraits), tuple(voices)), skipped
+
+
 def make(
-    out_dir: Path, settings: SyntheticSettings, seed: int, workers: int, progress: bool = True
+    out_dir: Path,
+    settings: SyntheticSettings,
+    seed: int,
+    workers: int,
+    progress: bool = True,
+    cast: Cast = BUILTIN,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Make the corpus; videos that are there already, made from the same settings, are kept.
 
@@ -83,6 +122,7 @@ def make(
         seed: random seed; the same seed gives the same bytes.
         workers: processes, as for `parallel.run`.
         progress: whether to show a bar.
+        cast: faces and voices, of `find_cast`.
 
     Returns:
         videos: a row a video: video_id, path (relative to `out_dir`), speaker, sha256.
@@ -92,7 +132,7 @@ def make(
     Raises:
         Exception: the first that a worker raised; finished videos are kept.
     """
-    plan = _plan(settings, seed)
+    plan = _plan(settings, seed, cast)
     videos = out_dir / "videos"
     videos.mkdir(parents=True, exist_ok=True)
     expected = {f"{clip.video_id}.mp4" for clip in plan}
@@ -100,7 +140,8 @@ def make(
         if stale.name not in expected and not stale.name.startswith(PARTIAL):
             remove(stale)
     todo = [clip for clip in plan if not _is_made(clip, out_dir)]
-    function = partial(_make_one, out_dir=out_dir)
+    todo.sort(key=lambda clip: (clip.speaker, clip.portrait))  # clips of a photograph follow each other
+    function = partial(_make_one, out_dir=out_dir, cast=cast)
     for _, outcome in parallel.run(function, todo, workers=workers, progress=progress, describe="synthetic videos"):
         if isinstance(outcome, Exception):
             raise outcome
@@ -121,19 +162,21 @@ def make(
     return table, truth
 
 
-def _plan(settings: SyntheticSettings, seed: int) -> list[_Clip]:
+def _plan(settings: SyntheticSettings, seed: int, cast: Cast = BUILTIN) -> list[_Clip]:
     """Draw who talks in each clip and which clips are spoilt: half of them dubbed, half shifted."""
     rng = np.random.default_rng([seed, 0])
+    identities = min(settings.identities, len(cast.portraits) or settings.identities)
     frames = round(settings.seconds * FPS)
     noisy = rng.permutation(settings.clips)[: round(settings.noisy_share * settings.clips)]
     dubbed = {int(i) for i in noisy[: len(noisy) // 2]}
     shifted = {int(i) for i in noisy[len(noisy) // 2 :]}
     plan = []
     for number in range(settings.clips):
-        speaker = number % settings.identities
+        speaker = number % identities
         kind: Kind = "dubbed" if number in dubbed else "shifted" if number in shifted else "clean"
         size, sign = int(rng.integers(MIN_SHIFT, MAX_SHIFT + 1)), int(rng.choice([-1, 1]))
-        other = (speaker + int(rng.integers(1, settings.identities))) % settings.identities
+        other = (speaker + int(rng.integers(1, identities))) % identities
+        portrait, sources = _sources(seed, speaker, other if kind == "dubbed" else speaker, number, cast)
         plan.append(
             _Clip(
                 video_id=f"s{speaker:03d}_{number:05d}",
@@ -144,9 +187,23 @@ def _plan(settings: SyntheticSettings, seed: int) -> list[_Clip]:
                 offset=sign * size if kind == "shifted" else 0,
                 audio_of=other if kind == "dubbed" else speaker,
                 seed=seed,
+                portrait=portrait,
+                sources=sources,
             )
         )
     return plan
+
+
+def _sources(seed: int, speaker: int, audio_of: int, number: int, cast: Cast) -> tuple[int, tuple[str, ...]]:
+    """Which of the speaker's photographs a clip shows, and the hashes of it and of all recordings it may use."""
+    if cast == BUILTIN:
+        return 0, ()
+    portraits = identity(seed, speaker, cast).portraits
+    chosen = int(np.random.default_rng([seed, 5, number]).integers(len(portraits))) if portraits else 0
+    hashes = [portrait.sha256 for portrait in portraits[chosen : chosen + 1]]
+    for name in dict.fromkeys((speaker, audio_of)):
+        hashes += [recording.sha256 for recording in identity(seed, name, cast).recordings]
+    return chosen, tuple(hashes)
 
 
 def _record(clip: _Clip, out_dir: Path) -> Path:
@@ -161,18 +218,22 @@ def _is_made(clip: _Clip, out_dir: Path) -> bool:
     return bool(made["key"] == clip.key() and made["sha256"] == sha256(video))
 
 
-def _make_one(clip: _Clip, out_dir: Path) -> None:
+def _make_one(clip: _Clip, out_dir: Path, cast: Cast = BUILTIN) -> None:
     cv2.setNumThreads(1)
     rng = np.random.default_rng([clip.seed, 1, clip.number])
-    person = identity(clip.seed, clip.speaker)
+    person = identity(clip.seed, clip.speaker, cast)
     samples, phonemes = _speech(person, clip.frames, rng)
     video_rng, scene_rng, audio_rng = rng.spawn(3)
     if clip.kind == "dubbed":
-        samples, _ = _speech(identity(clip.seed, clip.audio_of), clip.frames, audio_rng)
+        samples, _ = _speech(identity(clip.seed, clip.audio_of, cast), clip.frames, audio_rng)
     start = round(_MARGIN * SAMPLE_RATE) + clip.offset * SAMPLES_PER_FRAME
     audio = _recorded(samples, audio_rng)[start : start + clip.frames * SAMPLES_PER_FRAME]
     filmed_in = scene(scene_rng, WIDTH, HEIGHT)
-    frames = _frames(person, filmed_in, phonemes, clip.frames, video_rng)
+    portrait = person.portraits[clip.portrait] if person.portraits else None
+    if portrait and portrait.smiling:
+        person = replace(person, style=replace(person.style, smile=person.style.smile + _SMILE))
+    photo = gallery.load(portrait) if portrait else builtin()
+    frames = _frames(person, photo, filmed_in, phonemes, clip.frames, video_rng)
     crf = int(scene_rng.integers(17, 28))
     video, record = out_dir / "videos" / f"{clip.video_id}.mp4", _record(clip, out_dir)
     with atomic(video) as temporary:
@@ -190,14 +251,10 @@ def _speech(person: Identity, frames: int, rng: np.random.Generator) -> tuple[np
     length = frames / FPS + 2 * _MARGIN
     samples = np.zeros(round(length * SAMPLE_RATE), np.float32)
     found: list[Phoneme] = []
-    at = float(rng.uniform(-1.5, 0.3))
+    # Recorded utterances are longer than the synthesised ones, and few: a clip may begin late in one.
+    at = float(rng.uniform(-4.0 if person.recordings else -1.5, 0.3))
     while at < length:
-        voice = replace(
-            person.voice,
-            rate=int(person.voice.rate * rng.uniform(0.85, 1.2)),
-            pitch=int(np.clip(person.voice.pitch + rng.normal(0, 6), 0, 99)),
-        )
-        said, phonemes = speak(sentence(rng), voice)
+        said, phonemes = _utterance(person, rng)
         first = round(at * SAMPLE_RATE)
         here = said[max(0, -first) :][: max(0, len(samples) - max(first, 0))]
         samples[max(first, 0) : max(first, 0) + len(here)] += here * np.float32(rng.uniform(0.7, 1.2))
@@ -205,6 +262,18 @@ def _speech(person: Identity, frames: int, rng: np.random.Generator) -> tuple[np
         at += len(said) / SAMPLE_RATE + float(rng.choice([rng.uniform(0.08, 0.3), rng.uniform(0.3, 1.0)]))
     whole = pauses_between(found, min(0.0, found[0].start) if found else 0.0, length)
     return samples, [p.moved(-_MARGIN) for p in whole]
+
+
+def _utterance(person: Identity, rng: np.random.Generator) -> tuple[np.ndarray, list[Phoneme]]:
+    """A recorded utterance of the person, or a random sentence at a random rate and pitch."""
+    if person.recordings:
+        return recordings.read(person.recordings[int(rng.integers(len(person.recordings)))], person.voice.tract)
+    voice = replace(
+        person.voice,
+        rate=int(person.voice.rate * rng.uniform(0.85, 1.2)),
+        pitch=int(np.clip(person.voice.pitch + rng.normal(0, 6), 0, 99)),
+    )
+    return speak(sentence(rng), voice)
 
 
 def _recorded(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -264,7 +333,7 @@ def _normalised(samples: np.ndarray) -> np.ndarray:
 
 
 def _frames(
-    person: Identity, filmed_in: Scene, phonemes: list[Phoneme], count: int, rng: np.random.Generator
+    person: Identity, photo: Photo, filmed_in: Scene, phonemes: list[Phoneme], count: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """The pictures of a clip, (H, W, 3) uint8 each."""
     track = _track(person, phonemes, count, rng)
@@ -272,7 +341,7 @@ def _frames(
     lively = 0.3 + 1.2 * person.liveliness
     brow = 0.5 * lively * _wander(rng, count, 0.35)
     pose = _poses(track, lively, rng)
-    puppet = Puppet(builtin(), person.look, filmed_in)
+    puppet = Puppet(photo, person.look, filmed_in)
     points = puppet.positions(track, blink, brow, pose)
     # Two unsigned halves: adding signed numbers to pixels takes six times as long.
     grain = (rng.normal(0, filmed_in.noise, (HEIGHT + 32, WIDTH + 32, 1)) * [1, 1, 1]).round()

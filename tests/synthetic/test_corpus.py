@@ -3,15 +3,18 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import mediapipe
 import numpy as np
 import pytest
+import skimage.data
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.files import sha256
 from syncnet_lib.media import audio, decode, encode
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
-from syncnet_lib.synthetic.corpus import MAX_SHIFT, MIN_SHIFT, SyntheticSettings, _make_one, _plan, make
+from syncnet_lib.synthetic.corpus import MAX_SHIFT, MIN_SHIFT, SyntheticSettings, _make_one, _plan, find_cast, make
+from tests.synthetic.test_recordings import write as write_recordings
 
 SMALL = SyntheticSettings(clips=4, identities=3, seconds=1.0, noisy_share=0.5)
 
@@ -118,6 +121,33 @@ def test_a_dubbed_clip_has_the_audio_of_somebody_else(tmp_path: Path) -> None:
     assert all(clip.audio_of == clip.speaker for clip in plan if clip.kind != "dubbed")
     shifts = [clip.offset for clip in plan if clip.kind == "shifted"]
     assert min(shifts) < 0 < max(shifts)
+
+
+def test_a_corpus_of_photographs_and_recordings(tmp_path: Path) -> None:
+    head = skimage.data.astronaut()[:330, 60:400, ::-1]
+    for name, image in (
+        ("neutral/1", head),
+        ("smiling/1", head[:, ::-1]),
+        ("neutral/2", head[:, ::-1]),
+        ("x", 0 * head),
+    ):
+        (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "faces" / f"{name}.png"), image)
+    write_recordings(tmp_path / "voices")
+    settings = SMALL.model_copy(update={"clips": 6, "portraits": "faces", "voices": "voices"})
+    cast, skipped = find_cast(settings, tmp_path, tmp_path / "cache")
+    assert list(skipped.file) == ["x.png"]
+    videos, truth = make(tmp_path / "out", settings, 3, 0, False, cast)
+    assert set(videos.speaker) == {"s000", "s001"}  # no more people than there are photographs of
+    plan = _plan(settings, 3, cast)
+    assert {clip.portrait for clip in plan} == {0, 1}  # both expressions of the person who has two
+    for path in videos.path[:2]:
+        assert len(list(decode.read_frames(tmp_path / "out" / path))) == 25
+    # Another voice gives other clips, of the same people.
+    write_recordings(tmp_path / "voices", times="0.0\t0.5\tM\tm\n")
+    changed, _ = find_cast(settings, tmp_path, tmp_path / "cache")
+    assert all(a.key() != b.key() for a, b in zip(plan, _plan(settings, 3, changed), strict=True))
+    assert list(truth.video_id) == [clip.video_id for clip in plan]
 
 
 def test_coding_does_not_move_the_sound(tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """people: everybody is somebody else, can speak, and is the same every time."""
 
+from pathlib import Path
+
 import numpy as np
 
 from syncnet_lib.synthetic import people
+from syncnet_lib.synthetic.gallery import Portrait
+from syncnet_lib.synthetic.recordings import Recording
 from syncnet_lib.synthetic.voice import Voice, speak
 
 
@@ -35,3 +39,21 @@ def test_scenes_keep_the_face_inside_the_frame() -> None:
         half_width, half_height = 45 * scene.scale, 75 * scene.scale
         assert half_width < scene.centre[0] < 360 - half_width
         assert half_height < scene.centre[1] + 20 < 288 - 0.5 * half_height
+
+
+def test_photographs_and_recordings_are_dealt_out_once_and_kept() -> None:
+    portraits = tuple((Portrait(Path(f"{n}.jpg"), str(n), Path(), Path()),) for n in range(6))
+    voices = tuple((Recording(Path(f"{n}.flac"), Path(f"{n}.tsv"), str(n)),) for n in range(4))
+    cast = people.Cast(portraits, voices)
+    crowd = [people.identity(1, n, cast) for n in range(6)]
+    assert crowd == [people.identity(1, n, cast) for n in range(6)]
+    assert {person.portraits for person in crowd} == set(portraits)
+    assert [person.recordings for person in crowd[:2]] == [person.recordings for person in crowd[4:]]
+    assert {person.recordings for person in crowd} == set(voices)
+    for n, person in enumerate(crowd):
+        drawn = people.identity(1, n)
+        assert person.voice == drawn.voice
+        assert max(abs(factor - 1) for factor in person.look.skin) < 0.15
+        assert person.look.beard == 0
+        assert person.style.late == people.LATE_RECORDED
+        assert drawn.style.late == people.LATE
