@@ -1,11 +1,11 @@
-"""How fast inference is: the released model against the reference's way in the same run, layers, whole files.
+"""How fast inference is: the released model against [syncnet_python] in the same run, layers, whole files.
 
     python -m benchmarks.infer                   # all of it, into reports/bench/infer.json
     python -m benchmarks.infer windows           # embedding only: windows a second, layers
     python -m benchmarks.infer files [CHECKPOINT]   # file to answer: the command, start-up included, and its memory
 
-The reference's way: stacked windows in batches of 20, fp32, 3-D convolutions. Weights are random and the same for both;
-speed does not depend on them. `small` is read from CHECKPOINT where one is given.
+[syncnet_python] stacks windows in batches of 20, in fp32, for 3-D convolutions (reference.py). Weights are random
+and the same for both; speed does not depend on them. `small` is read from CHECKPOINT where one is given.
 """
 
 import argparse
@@ -22,116 +22,29 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
+from benchmarks.reference import random_reference, reference_embeddings
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.media import decode, encode, features
 from syncnet_lib.media.audio import read_audio
 from syncnet_lib.media.clock import FPS
-from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model import checkpoint, fold, scoring
+from syncnet_lib.media.features import MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.model import checkpoint, scoring
+from syncnet_lib.model.device import fastest_precision
 from syncnet_lib.model.embed import AUDIO_BATCH, BATCH, Embedder
+from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.prepare import stacked_windows
 from syncnet_lib.synthetic import corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
 """Every measurement is repeated in turn with the others, and the best counts: other work on the machine only adds."""
-REFERENCE_BATCH = 20
-
-
-class Reference(nn.Module):
-    """The released model as the reference builds it (syncnet_python, SyncNetModel.py), with 3-D convolutions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.netcnnaud = nn.Sequential(
-            *_layer(nn.Conv2d(1, 64, 3, padding=1)), nn.MaxPool2d(1, 1),
-            *_layer(nn.Conv2d(64, 192, 3, padding=1)), nn.MaxPool2d(3, (1, 2)),
-            *_layer(nn.Conv2d(192, 384, 3, padding=1)),
-            *_layer(nn.Conv2d(384, 256, 3, padding=1)),
-            *_layer(nn.Conv2d(256, 256, 3, padding=1)), nn.MaxPool2d(3, 2),
-            *_layer(nn.Conv2d(256, 512, (5, 4))),
-        )  # fmt: skip
-        self.netcnnlip = nn.Sequential(
-            *_layer(nn.Conv3d(3, 96, (5, 7, 7), (1, 2, 2))), nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
-            *_layer(nn.Conv3d(96, 256, (1, 5, 5), (1, 2, 2), (0, 1, 1))), nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
-            *_layer(nn.Conv3d(256, 256, (1, 3, 3), padding=(0, 1, 1))),
-            *_layer(nn.Conv3d(256, 256, (1, 3, 3), padding=(0, 1, 1))),
-            *_layer(nn.Conv3d(256, 256, (1, 3, 3), padding=(0, 1, 1))), nn.MaxPool3d((1, 3, 3), (1, 2, 2)),
-            *_layer(nn.Conv3d(256, 512, (1, 6, 6))),
-        )  # fmt: skip
-        self.netfcaud, self.netfclip = (
-            nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, 1024)) for _ in range(2)
-        )
-
-    def forward_lip(self, windows: Tensor) -> Tensor:
-        """(N, 3, 5, 224, 224) BGR 0..255 to (N, 1024)."""
-        return self.netfclip(self.netcnnlip(windows).flatten(1))
-
-    def forward_aud(self, windows: Tensor) -> Tensor:
-        """(N, 1, 13, 20) MFCC to (N, 1024)."""
-        return self.netfcaud(self.netcnnaud(windows).flatten(1))
-
-
-def _layer(convolution: nn.Conv2d | nn.Conv3d) -> list[nn.Module]:
-    norm = nn.BatchNorm2d if isinstance(convolution, nn.Conv2d) else nn.BatchNorm3d
-    return [convolution, norm(convolution.out_channels), nn.ReLU(inplace=True)]
-
-
-def random_reference(seed: int = 0) -> Reference:
-    """The reference's network with random weights whose embeddings differ from window to window."""
-    generator = torch.Generator().manual_seed(seed)
-    net = Reference().eval()
-    with torch.no_grad():
-        for name, value in net.state_dict().items():
-            if value.dim() > 1:
-                # Kept in range from layer to layer; what comes in is 0..255 for pixels, tens for cepstra.
-                scale = {"netcnnlip.0.weight": 1 / 128, "netcnnaud.0.weight": 1 / 16}.get(name, 1.0)
-                value.normal_(0, scale * (2 / value[0].numel()) ** 0.5, generator=generator)
-            elif name.endswith(("weight", "running_var")):
-                value.uniform_(0.5, 1.5, generator=generator)
-            elif value.dim():
-                value.normal_(0, 0.1, generator=generator)
-    return net
-
-
-@torch.inference_mode()
-def reference_embeddings(net: Reference, frames: np.ndarray, mfcc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Embed a clip the reference's way (SyncNetInstance.py, evaluate): batches of 20 stacked windows.
-
-    Args:
-        net: the network.
-        frames: (T, 224, 224, 3) uint8 RGB.
-        mfcc: (S, 13) float32.
-
-    Returns:
-        Lips and sound, each (N, 1024) float32 for the N = min(T, S // 4) - 5 windows.
-    """
-    video = torch.from_numpy(frames[..., ::-1].transpose(3, 0, 1, 2)[None].astype(float)).float()
-    sound = torch.from_numpy(mfcc.T[None, None].astype(float)).float()
-    last = min(len(frames), len(mfcc) // MFCC_PER_FRAME) - WINDOW_FRAMES
-    v, a = [], []
-    for start in range(0, last, REFERENCE_BATCH):
-        batch = range(start, min(last, start + REFERENCE_BATCH))
-        v.append(net.forward_lip(torch.cat([video[:, :, f : f + WINDOW_FRAMES] for f in batch])))
-        steps = [sound[..., MFCC_PER_FRAME * f : MFCC_PER_FRAME * f + WINDOW_MFCC] for f in batch]
-        a.append(net.forward_aud(torch.cat(steps)))
-    return torch.cat(v).numpy(), torch.cat(a).numpy()
-
-
-def reference_distances(video: np.ndarray, audio: np.ndarray, vshift: int) -> np.ndarray:
-    """(N, 2 vshift + 1) float32 distances, the sound padded with zeros (SyncNetInstance.py, calc_pdist)."""
-    width = 2 * vshift + 1
-    lips, sound = torch.from_numpy(video), F.pad(torch.from_numpy(audio), (0, 0, vshift, vshift))
-    rows = [F.pairwise_distance(lips[[n]].repeat(width, 1), sound[n : n + width]) for n in range(len(lips))]
-    return torch.stack(rows).numpy()
 
 
 def footage(frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """A talking head's faces (T, 224, 224, 3) uint8 and its sound (T * 640,) int16."""
+    """A talking head's faces (T, 224, 224, 3) uint8 and its samples (T * 640,) int16."""
     with tempfile.TemporaryDirectory() as folder:
         length = corpus.SyntheticSettings(clips=1, identities=2, seconds=frames / FPS, noisy_share=0.0)
         videos, _ = corpus.make(Path(folder), length, seed=0, workers=0, progress=False)
@@ -154,14 +67,14 @@ def best_seconds(functions: dict[str, Callable[[], object]], rounds: int = ROUND
 
 
 def released(frames: int = 105) -> dict[str, Any]:
-    """The released model against the reference's way: windows a second by precision, and what becomes of the answer."""
+    """The released model against [syncnet_python]: windows a second by precision, and what becomes of the answer."""
     net = random_reference()
-    faces, sound = footage(frames)
-    mfcc = features.frame_mfcc(sound)
+    faces, samples = footage(frames)
+    mfcc = features.frame_mfcc(samples)
     with tempfile.TemporaryDirectory() as folder:
         torch.save(net.state_dict(), Path(folder, "v2.model"))
         model = checkpoint.load(Path(folder, "v2.model"))
-    fastest = fold.native(model, torch.device("cpu"))
+    fastest = fastest_precision(model.spec, torch.device("cpu"))
     embedders = {name: Embedder(model, precision=name) for name in dict.fromkeys(("fp32", "bf16", fastest))}
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -205,10 +118,10 @@ def layers() -> dict[str, dict[str, float]]:
         if operations:
             rows[name]["gflop_per_s"] = round(operations / seconds / 1e9, 1)
 
-    note("video: windows", BATCH["v2"], 0, lambda: fold.windows(frames, model.spec))
-    video, audio = fold.Bytes(model.video), fold.Bytes(model.audio.get_submodule("network"))
+    note("video: windows", BATCH["v2"], 0, lambda: stacked_windows(frames, model.spec))
+    video, audio = Int8Stream(model.video), Int8Stream(model.audio.get_submodule("network"))
     inputs = {
-        "video": fold.windows(frames, model.spec),
+        "video": stacked_windows(frames, model.spec),
         "audio": torch.randn(AUDIO_BATCH, 1, MFCC_SIZE, WINDOW_MFCC) * 10,
     }
     for side, stream in (("video", video), ("audio", audio)):
@@ -216,8 +129,8 @@ def layers() -> dict[str, dict[str, float]]:
         count = len(values)
         stream.measure(values[:1])
         for number, layer in enumerate(stream.layers, 1):
-            # The first layer of the sound takes floats.
-            work = layer.exact if values.dtype != torch.uint8 else lambda v, at=layer: at.bytes(v, torch.uint8)
+            # The first layer of the audio takes floats.
+            work = layer.exact if values.dtype != torch.uint8 else lambda v, at=layer: at.quantised(v, torch.uint8)
             out = work(values)
             weights = layer.convolution.weight
             operations = 2 * out[0, 0].numel() * weights.numel()

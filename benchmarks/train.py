@@ -150,12 +150,12 @@ def _seconds(work, rounds: int) -> float:
 def profile(model: SyncNet, batch: int, device: torch.device) -> list[dict]:
     """The ten kernels that take most of a step's time on the GPU."""
     spec = model.spec
-    lips = torch.randint(0, 256, (batch, *spec.window), dtype=torch.uint8, device=device)
-    sound = torch.randn(batch, WINDOW_MFCC, MFCC_SIZE, device=device)
+    video = torch.randint(0, 256, (batch, *spec.window), dtype=torch.uint8, device=device)
+    audio = torch.randn(batch, WINDOW_MFCC, MFCC_SIZE, device=device)
 
     def step() -> Tensor:
         with torch.autocast(device.type, torch.bfloat16):
-            v, a = model(lips, sound)
+            v, a = model(video, audio)
         (v.square().mean() + a.square().mean()).backward()
 
     step()

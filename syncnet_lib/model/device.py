@@ -5,10 +5,16 @@ from typing import Literal
 import torch
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.model.spec import Spec
+
+Precision = Literal["fp32", "bf16", "int8"]
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a settings value: "auto" takes a GPU where there is one.
+    """The device of a settings value.
+
+    Args:
+        name: "cpu", "cuda", or "auto", which takes a GPU where there is one.
 
     Raises:
         InputError: a GPU is asked for and there is none.
@@ -19,10 +25,26 @@ def pick_device(name: str) -> torch.device:
 
 
 def native_precision(device: torch.device) -> Literal["fp32", "bf16"]:
-    """The precision in which a device multiplies fastest: bf16 where it has instructions for it."""
+    """The floating-point precision in which a device multiplies fastest: bf16 where it has instructions for it.
+
+    Args:
+        device: where.
+    """
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         able = torch.cpu.get_capabilities()
         native = bool(able.get("avx512_bf16") or able.get("amx_tile"))
     return "bf16" if native else "fp32"
+
+
+def fastest_precision(spec: Spec, device: torch.device) -> Precision:
+    """The precision in which a device embeds fastest.
+
+    Args:
+        spec: of the model; only v2 is computed in 8 bits: it is heavy, and its input is bytes.
+        device: where.
+    """
+    if device.type == "cpu" and spec.name == "v2" and torch.cpu.get_capabilities().get("avx512_vnni"):
+        return "int8"  # without these instructions sums of products of bytes overflow
+    return native_precision(device)

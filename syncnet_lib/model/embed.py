@@ -1,40 +1,38 @@
 """Sliding windows of a clip through a model, in batches."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model import fold
-from syncnet_lib.model.fold import Precision
+from syncnet_lib.model.device import Precision, fastest_precision
+from syncnet_lib.model.fold import fold
+from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.model.prepare import centre, prepare_frames, prepare_mfcc
+from syncnet_lib.model.prepare import centre, prepare_frames, prepare_mfcc, stacked_windows, standardised_windows
 
 BATCH = {"small": 256, "paper": 64, "v2": 8}
-"""Windows of lips at a time: what a layer gives stays in a CPU's caches."""
+"""Video windows at a time: what a layer gives stays in a CPU's caches."""
 AUDIO_BATCH = 128
-"""Windows of sound at a time."""
+"""Audio windows at a time."""
 SAMPLE = 16
-"""Windows of a stretch of sound, evenly spread, that tell 8-bit layers their ranges."""
-
+"""Windows of a stretch of audio, evenly spread, on which the 8-bit layers measure their ranges."""
 
 Asked = Precision | Literal["auto"]
-"""A precision, or the fastest that the device computes in by itself."""
+"""A precision, or the one in which the device embeds fastest."""
 
 
 class Embedder:
-    """One track through a model, piece by piece: memory does not grow with its length.
+    """One face track through a model, piece by piece: memory does not grow with its length.
 
     Args:
         model: in evaluation mode; its weights are not changed.
         device: where to compute, e.g. "cpu" or "cuda".
-        precision: "fp32", the model as it is; "bf16"; "int8", v2 on a CPU only; "auto", the fastest that the device
-            computes in by itself.
+        precision: "fp32", the model as it is; "bf16"; "int8", v2 on a CPU only; "auto", the fastest on the device.
 
     Attributes:
         spec: what the model is fed.
@@ -47,33 +45,33 @@ class Embedder:
     def __init__(self, model: SyncNet, device: str | torch.device = "cpu", precision: Asked = "auto") -> None:
         self.spec, self.device = model.spec, torch.device(device)
         self._model = model.to(self.device)
-        self.precision = fold.native(model, self.device) if precision == "auto" else precision
-        self._video: nn.Module | fold.Bytes = model.video
-        self._audio: nn.Module | fold.Bytes = model.audio
+        self.precision = fastest_precision(model.spec, self.device) if precision == "auto" else precision
+        self._video: nn.Module | Int8Stream = model.video
+        self._audio: nn.Module | Int8Stream = model.audio
         if self.precision == "int8":
             if self.spec.name != "v2" or self.device.type != "cpu":
                 raise InputError("precision int8", "is only for v2 on a CPU", "use auto")
-            self._video, self._audio = fold.Bytes(model.video), fold.Bytes(model.audio.get_submodule("network"))
+            self._video, self._audio = Int8Stream(model.video), Int8Stream(model.audio.get_submodule("network"))
         elif self.precision == "bf16":
-            self._video, self._audio = (fold.fold(stream).bfloat16() for stream in (model.video, model.audio))
+            self._video, self._audio = (fold(stream).bfloat16() for stream in (model.video, model.audio))
         self.reset()
 
     def reset(self) -> None:
         """Begin another track."""
         self._before: Tensor | None = None
-        if isinstance(self._video, fold.Bytes):
+        if isinstance(self._video, Int8Stream):
             self._video.reset()
 
     @torch.inference_mode()
-    def video(self, crops: np.ndarray) -> np.ndarray:
+    def video(self, crops: UInt8[np.ndarray, "crops side side *rgb"]) -> Float[np.ndarray, "windows embedding"]:
         """Embed the windows that the next crops of the track complete.
 
         Args:
-            crops: (n, 120, 120) uint8 gray mouths or (n, 224, 224, 3) uint8 RGB faces, as the model's `spec.crop` says;
-                any n, the pieces of a track in their order.
+            crops: 120x120 gray mouths or 224x224 RGB faces, as the model's `spec.crop` says; any number of them, the
+                pieces of a track in their order.
 
         Returns:
-            (m, D) float32: after T crops T - 4 windows have come out, window f covering the crops f to f + 4.
+            Embeddings: after T crops T - 4 windows have come out, window f covering the crops f to f + 4.
 
         Raises:
             InputError: the other kind of crop.
@@ -85,32 +83,32 @@ class Embedder:
         found = [torch.empty(0, self.spec.embedding)]
         for at in range(0, len(frames) + 1 - WINDOW_FRAMES, BATCH[self.spec.name]):
             part = frames[at : at + BATCH[self.spec.name] + WINDOW_FRAMES - 1].to(self.device)
-            if isinstance(self._video, fold.Bytes):
-                planes = fold.windows(part, self.spec)
+            if isinstance(self._video, Int8Stream):
+                planes = stacked_windows(part, self.spec)
                 if not self._video.measured:
                     self._video.measure(planes[:1])
             else:
-                planes = fold.standardise(part, self.spec) if self.spec.standardise else fold.windows(part, self.spec)
-                planes = self._cast(planes).contiguous(memory_format=torch.channels_last)
+                windows = standardised_windows if self.spec.standardise else stacked_windows
+                planes = self._cast(windows(part, self.spec)).contiguous(memory_format=torch.channels_last)
             found.append(self._finish(self._video(planes)))
         return torch.cat(found).numpy()
 
     @torch.inference_mode()
-    def audio(self, mfcc: np.ndarray) -> np.ndarray:
-        """Embed every window of a stretch of sound.
+    def audio(self, mfcc: Float[np.ndarray, "steps 13"]) -> Float[np.ndarray, "windows embedding"]:
+        """Embed every window of a stretch of audio.
 
         Args:
-            mfcc: (4 T, 13) float32 (`features.frame_mfcc`). Give a track as one stretch: where the model wants it, the
-                stretch's mean is taken off.
+            mfcc: four steps a frame (`features.frame_mfcc`). Give a track as one stretch: where the model wants it, the
+                stretch's mean is subtracted.
 
         Returns:
-            (T - 4, D) float32, window f covering the steps `4 f : 4 f + 20` [Agrawal]; empty below 20 steps.
+            Embeddings: T - 4 of T frames, window f covering the steps `4 f : 4 f + 20` [Agrawal]; none below 20 steps.
         """
         count = (len(mfcc) - WINDOW_MFCC) // MFCC_PER_FRAME + 1
         steps = prepare_mfcc(np.array(mfcc), self.spec, np.array([len(mfcc) // MFCC_PER_FRAME]))
         scaled = (torch.from_numpy(steps).to(self.device) - self._model.mfcc_mean) / self._model.mfcc_std
         found = [torch.empty(0, self.spec.embedding)]
-        if isinstance(self._audio, fold.Bytes) and count > 0:
+        if isinstance(self._audio, Int8Stream) and count > 0:
             planes = scaled.unfold(0, WINDOW_MFCC, MFCC_PER_FRAME)[:, None]
             self._audio.reset()
             self._audio.measure(planes[:: -(-count // SAMPLE)])
@@ -128,16 +126,18 @@ class Embedder:
         return self._model.finish(found).cpu()
 
 
-def embed_clip(model: SyncNet, frames: np.ndarray, mfcc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def embed_clip(
+    model: SyncNet, frames: UInt8[np.ndarray, "frames side side *rgb"], mfcc: Float[np.ndarray, "steps 13"]
+) -> tuple[Float[np.ndarray, "windows embedding"], Float[np.ndarray, "windows embedding"]]:
     """Embed every window of stride 1 of one clip [Agrawal: stage 4], in fp32.
 
     Args:
         model: in evaluation mode.
-        frames: (T, 120, 120) uint8 mouth crops, or (T, 224, 224, 3) uint8 faces, as the model's `spec.crop` says.
-        mfcc: (4 T, 13) float32.
+        frames: mouth or face crops, as the model's `spec.crop` says.
+        mfcc: four steps a frame.
 
     Returns:
-        Lips and sound, each (T - 5, D) float32.
+        Embeddings of video and audio, T - 5 windows of T frames.
     """
     embedder = Embedder(model, model.mfcc_mean.device, "fp32")
     count = len(frames) - WINDOW_FRAMES

@@ -1,6 +1,6 @@
-"""SyncNet in its sizes: two streams, one for lips and one for sound, that meet in one space.
+"""SyncNet in its sizes: two streams, one for video and one for audio, that embed into one space.
 
-Each model says in its `Spec` what it must be fed, and a checkpoint carries that with its weights.
+Each model says in its `Spec` what it is fed, and a checkpoint carries that with its weights.
 """
 
 from collections import OrderedDict
@@ -8,6 +8,7 @@ from collections import OrderedDict
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
@@ -17,7 +18,7 @@ from syncnet_lib.model.spec import SPECS, ModelName
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, padding: int | None = None, bias: bool = False
 ) -> list[nn.Module]:
-    """Convolution, BatchNorm, ReLU: the order of the released model (syncnet_python, SyncNetModel.py)."""
+    """Convolution, BatchNorm, ReLU: the order of the released model [syncnet_python: SyncNetModel.py]."""
     pad = kernel // 2 if padding is None else padding
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, pad, bias=bias)
     return [convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
@@ -38,15 +39,15 @@ class Steps(nn.Module):
         self.linear = nn.Linear(inputs * kernel, outputs, bias=False)
         self.norm: nn.Module = nn.BatchNorm1d(outputs)
 
-    def forward(self, steps: Tensor) -> Tensor:
-        """(N, T, inputs) to (N, T', outputs)."""
+    def forward(self, steps: Float[Tensor, "batch steps inputs"]) -> Float[Tensor, "batch fewer_steps outputs"]:
+        """The layer's output at every stride."""
         rows = steps.unfold(1, self.kernel, self.stride).flatten(2)
         found = self.linear(rows)
         return F.relu(self.norm(found.flatten(0, 1))).view_as(found)
 
 
 def _small_video(embedding: int) -> nn.Sequential:
-    """56x56x5: the first convolution takes four pixels a step, which is where a CPU's time would go."""
+    """56x56x5: the first convolution has a stride of four pixels; at full scale a CPU's time would go there."""
     return nn.Sequential(
         *_conv(WINDOW_FRAMES, 48, 7, stride=4, padding=3),  # 14
         *_conv(48, 64, 3),
@@ -61,8 +62,8 @@ def _small_video(embedding: int) -> nn.Sequential:
 
 
 def _small_audio(embedding: int) -> nn.Sequential:
-    """20 steps to one without padding, two strides of 2: on a run of MFCC it gives one embedding a frame, each the very
-    same as that of its window alone, for a fraction of the work."""
+    """20 steps to one without padding, two strides of 2: on a run of MFCC it gives one embedding a frame, each the same
+    as that of its window alone, for a fraction of the work."""
     return nn.Sequential(
         Steps(MFCC_SIZE, 128, 4),  # 17
         Steps(128, 192, 3, stride=2),  # 8
@@ -87,10 +88,10 @@ class _Windows(nn.Module):
 
 
 def _paper_video(embedding: int) -> nn.Sequential:
-    """The paper's figure 3: 3x3 kernels, 96-256-512-512-512, fc6 of 4096, fc7.
+    """Figure 3 of [Chung16]: 3x3 kernels, 96-256-512-512-512, fc6 of 4096, fc7.
 
     Strides are not given; these are those of its base, VGG-M (2 in the first convolution, 2 in every pooling), but for
-    the second convolution, whose stride of 1 keeps the lips' detail after a first kernel that is 3 and not 7 wide.
+    the second convolution, whose stride of 1 keeps the mouth's detail after a first kernel that is 3 and not 7 wide.
     """
     return nn.Sequential(
         *_conv(WINDOW_FRAMES, 96, 3, stride=2, padding=0),  # 55
@@ -108,7 +109,7 @@ def _paper_video(embedding: int) -> nn.Sequential:
 
 
 def _paper_audio(embedding: int) -> nn.Module:
-    """The paper's figure 3: the same depths on 13x20; the middle pooling takes three time steps, never coefficients."""
+    """Figure 3 of [Chung16]: the same depths on 13x20; the middle pooling is over three time steps alone."""
     network = nn.Sequential(
         nn.Unflatten(1, (1, MFCC_SIZE)),
         *_conv(1, 96, 3),
@@ -128,8 +129,8 @@ def _paper_audio(embedding: int) -> nn.Module:
 
 
 def _v2_video(embedding: int) -> nn.Sequential:
-    """The released model's lips, layer for layer. Its first convolution spans all five frames, so that over 3-D data of
-    one window it is a 2-D convolution of 5 x 3 planes; the others see one moment."""
+    """The released model's video stream, layer for layer. Its first convolution spans all five frames, so that the 3-D
+    convolution of a window is a 2-D one of 5 x 3 planes; the others see one moment."""
     layers = [
         *_conv(WINDOW_FRAMES * 3, 96, 7, stride=2, padding=0, bias=True),  # 109
         nn.MaxPool2d(3, 2),  # 54
@@ -146,7 +147,7 @@ def _v2_video(embedding: int) -> nn.Sequential:
 
 
 def _v2_audio(embedding: int) -> nn.Module:
-    """The released model's sound, layer for layer."""
+    """The released model's audio stream, layer for layer."""
     layers = [
         *_conv(1, 64, 3, bias=True),
         nn.Identity(),  # a pooling of 1x1: it keeps the numbers of the layers those of the released file
@@ -177,14 +178,14 @@ STREAMS = {
 
 
 class SyncNet(nn.Module):
-    """Two streams that embed windows of lips and of sound.
+    """Two streams that embed windows of video and of audio.
 
     Args:
         name: "small", "paper" or "v2".
 
     Attributes:
         spec: what to feed it.
-        mfcc_mean, mfcc_std: (13,) buffers: scale of the training sound, set by `calibrate`.
+        mfcc_mean, mfcc_std: (13,) buffers: mean and deviation of the training audio, set by `calibrate`.
         log_scale: learned inverse temperature of the matching loss (loss.py); part of the model so that an interrupted
             training goes on with it.
     """
@@ -203,34 +204,28 @@ class SyncNet(nn.Module):
         # Channels last nearly halves the small network's step on a CPU and is what tensor cores want.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def calibrate(self, mfcc: np.ndarray) -> None:
-        """Set the scale of the sound from the training split.
+    def calibrate(self, mfcc: Float[np.ndarray, "steps 13"]) -> None:
+        """Take mean and deviation of the audio from the training split.
 
         Args:
-            mfcc: (steps, 13) float, as `prepare_mfcc` returns them.
+            mfcc: as `prepare_mfcc` returns it.
         """
         self.mfcc_mean.copy_(torch.from_numpy(mfcc.mean(axis=0)))
         self.mfcc_std.copy_(torch.from_numpy(mfcc.std(axis=0) + 1e-6))
 
-    def embed_video(self, windows: Tensor) -> Tensor:
+    def embed_video(self, windows: Shaped[Tensor, "batch 5 size size *rgb"]) -> Float[Tensor, "batch embedding"]:
         """Embed video windows.
 
         Args:
-            windows: (N, 5, size, size) gray or (N, 5, size, size, 3) RGB (`spec.window`), any real dtype, 0..255.
-
-        Returns:
-            (N, embedding) float32.
+            windows: gray or RGB pixels (`spec.window`), any real dtype, 0..255.
         """
         return self.finish(self.video(self.planes(windows)))
 
-    def planes(self, windows: Tensor) -> Tensor:
-        """Video windows as the first convolution takes them.
+    def planes(self, windows: Shaped[Tensor, "batch 5 size size *rgb"]) -> Float[Tensor, "batch planes size size"]:
+        """Video windows as the first convolution takes them: 5 gray or 15 colour planes, channels last in memory.
 
         Args:
             windows: as for `embed_video`.
-
-        Returns:
-            (N, 5 or 15, size, size) float32, channels last.
         """
         pixels = windows.float()
         if self.spec.standardise:
@@ -243,22 +238,28 @@ class SyncNet(nn.Module):
             pixels = pixels.permute(0, 1, 4, 2, 3).flatten(1, 2)
         return pixels.contiguous(memory_format=torch.channels_last)
 
-    def embed_audio(self, steps: Tensor) -> Tensor:
-        """Embed every window of runs of sound.
+    def embed_audio(self, steps: Float[Tensor, "batch steps 13"]) -> Float[Tensor, "batch windows embedding"]:
+        """Embed every window of runs of audio.
 
         Args:
-            steps: (N, 20 + 4 (W - 1), 13) float MFCC; 20 steps make one window.
+            steps: MFCC; 20 steps make one window, and every four more another one.
 
         Returns:
-            (N, W, embedding) float32: window w is that of the steps `4 w : 4 w + 20` [Agrawal].
+            Embeddings, window w that of the steps `4 w : 4 w + 20` [Agrawal].
         """
         return self.finish(self.audio((steps - self.mfcc_mean) / self.mfcc_std))
 
-    def finish(self, embedding: Tensor) -> Tensor:
-        """What a stream gives, as float32, of length 1 where the model is one that normalises."""
+    def finish(self, embedding: Float[Tensor, "*batch embedding"]) -> Float[Tensor, "*batch embedding"]:
+        """What a stream gives, as float32, and of length 1 if the model normalises its embeddings.
+
+        Args:
+            embedding: in any precision.
+        """
         embedding = embedding.float()
         return F.normalize(embedding, dim=-1) if self.spec.normalise else embedding
 
-    def forward(self, video: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, video: Shaped[Tensor, "batch 5 size size *rgb"], audio: Float[Tensor, "runs steps 13"]
+    ) -> tuple[Float[Tensor, "batch embedding"], Float[Tensor, "runs windows embedding"]]:
         """Embed both sides at once; see `embed_video` and `embed_audio`."""
         return self.embed_video(video), self.embed_audio(audio)

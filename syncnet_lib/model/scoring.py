@@ -6,59 +6,65 @@ Sign: an offset above 0 says that the audio is ahead of the video; the cure is t
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Bool, Float, Float32
 
 VSHIFT = 15
-"""Frames searched to each side (reference; published accuracies use it)."""
+"""Frames searched to each side [syncnet_python]; the published accuracies use it too."""
 TOLERANCE = 1
-"""An offset within one frame counts as right (paper, section 4)."""
+"""An offset within one frame counts as right [Chung16: section 4]."""
 CLIP_FRAMES = (5, 7, 9, 11, 13, 15)
-"""Clip lengths of the published accuracy tables, in frames (e.g. Chung, Chung & Kang 2019, on LRS2)."""
+"""Clip lengths of the published accuracy tables, in frames (e.g. [Chung19], on LRS2)."""
 FRAME_MEDIAN = 9
-"""Windows under the running median of the confidence of single windows (reference)."""
+"""Windows under the running median of the confidence of single windows [syncnet_python]."""
 
 
 def shift_distances(
-    video: np.ndarray, audio: np.ndarray, vshift: int = VSHIFT, edges: Literal["mask", "zero"] = "mask"
-) -> np.ndarray:
-    """Distance of every video window to the sound at every shift.
+    video: Float[np.ndarray, "windows embedding"],
+    audio: Float[np.ndarray, "windows embedding"],
+    vshift: int = VSHIFT,
+    edges: Literal["mask", "zero"] = "mask",
+) -> Float32[np.ndarray, "windows {2*vshift+1}"]:
+    """Distance of every video window to the audio at every shift.
 
     Args:
-        video, audio: (N, D) float embeddings of windows of stride 1.
+        video, audio: embeddings of windows of stride 1.
         vshift: frames searched to each side.
-        edges: shifts that leave the clip are nan ("mask"), or compared with zeros as the reference does ("zero").
+        edges: shifts that leave the clip are NaN ("mask"), or compared with zeros as in [syncnet_python] ("zero").
 
     Returns:
-        (N, 2 vshift + 1) float32; column i compares window n with the sound of window n + i - vshift [Agrawal: audio
-        padded by vshift, then windows of N].
+        Column i compares window n with the audio of window n + i - vshift [Agrawal: audio padded by vshift, then
+        windows of N].
     """
     fill = np.nan if edges == "mask" else 0.0
     padded = np.pad(audio.astype(np.float32), ((vshift, vshift), (0, 0)), constant_values=fill)
     return padded_distances(video, padded)
 
 
-def padded_distances(video: np.ndarray, audio: np.ndarray) -> np.ndarray:
-    """Distance of every video window to the sound around it.
+def padded_distances(
+    video: Float[np.ndarray, "windows embedding"], audio: Float[np.ndarray, "padded embedding"]
+) -> Float32[np.ndarray, "windows shifts"]:
+    """Distance of every video window to the audio around it.
 
     Args:
-        video: (N, D) float embeddings of windows of stride 1.
-        audio: (N + 2 vshift, D) float embeddings; row n + vshift is the sound of window n.
+        video: embeddings of windows of stride 1.
+        audio: embeddings, 2 vshift more than of video; row n + vshift is the audio of window n.
 
     Returns:
-        (N, 2 vshift + 1) float32, as `shift_distances`.
+        As `shift_distances`.
     """
     windows = np.lib.stride_tricks.sliding_window_view(audio, len(video), axis=0)
     columns = [np.linalg.norm(video - window.T, axis=1) for window in windows]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def mean_distances(distances: np.ndarray) -> np.ndarray:
+def mean_distances(distances: Float[np.ndarray, "windows shifts"]) -> Float32[np.ndarray, " shifts"]:
     """Mean over a clip's windows at every shift.
 
     Args:
-        distances: (N, S) float, nan where masked.
+        distances: NaN where masked.
 
     Returns:
-        (S,) float32; nan for a shift that no window reaches.
+        The means; NaN for a shift that no window reaches.
     """
     valid = ~np.isnan(distances)
     total = np.where(valid, distances, 0).sum(axis=0)
@@ -66,11 +72,11 @@ def mean_distances(distances: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full(len(count), np.nan, np.float32), where=count > 0).astype(np.float32)
 
 
-def offset(means: np.ndarray) -> int:
+def offset(means: Float[np.ndarray, " shifts"]) -> int:
     """The shift of least distance as an offset: vshift - argmin [Agrawal].
 
     Args:
-        means: (2 vshift + 1,) float mean distances.
+        means: mean distances over the 2 vshift + 1 shifts.
 
     Returns:
         Frames; above 0: audio ahead.
@@ -78,22 +84,28 @@ def offset(means: np.ndarray) -> int:
     return len(means) // 2 - int(np.nanargmin(means))
 
 
-def confidence(means: np.ndarray) -> float:
-    """median(mean distances) - min(mean distances) [Agrawal]."""
+def confidence(means: Float[np.ndarray, " shifts"]) -> float:
+    """median(mean distances) - min(mean distances) [Agrawal].
+
+    Args:
+        means: mean distances; NaN where no window reaches.
+    """
     return float(np.nanmedian(means) - np.nanmin(means))
 
 
-def frame_confidence(distances: np.ndarray, edges: Literal["mask", "zero"] = "mask") -> np.ndarray:
+def frame_confidence(
+    distances: Float[np.ndarray, "windows shifts"], edges: Literal["mask", "zero"] = "mask"
+) -> Float32[np.ndarray, " windows"]:
     """Confidence of every window: the clip's median of mean distances less the window's distance at the clip's best
-    shift, then a running median over 9 windows (reference: SyncNetInstance.py, evaluate).
+    shift, then a running median over 9 windows [syncnet_python: SyncNetInstance.py, evaluate].
 
     Args:
-        distances: (N, S) float, nan where masked.
+        distances: NaN where masked.
         edges: at the clip's ends the running median takes fewer windows ("mask"), or zeros for those that are not
-            there, as the reference does ("zero").
+            there, as in [syncnet_python] ("zero").
 
     Returns:
-        (N,) float32; nan where the best shift leaves the clip.
+        The confidences; NaN where the best shift leaves the clip.
     """
     means = mean_distances(distances)
     raw = np.nanmedian(means) - distances[:, int(np.nanargmin(means))]
@@ -104,16 +116,18 @@ def frame_confidence(distances: np.ndarray, edges: Literal["mask", "zero"] = "ma
     return smooth
 
 
-def right_at(distances: np.ndarray, frames: int, truth: int = 0) -> np.ndarray:
+def right_at(
+    distances: Float[np.ndarray, "windows shifts"], frames: int, truth: int = 0
+) -> Bool[np.ndarray, " stretches"]:
     """Whether each stretch of a clip gives the right offset within one frame.
 
     Args:
-        distances: (N, S) float, nan where masked.
+        distances: NaN where masked.
         frames: length of a stretch; K frames average K - 4 windows.
         truth: the clip's true offset, in frames.
 
     Returns:
-        (N - K + 5,) bool, empty for a clip that is too short.
+        One value a stretch of stride 1 that at least one shift reaches; empty for a clip that is too short.
     """
     windows = frames - CLIP_FRAMES[0] + 1
     if len(distances) < windows:
@@ -124,11 +138,11 @@ def right_at(distances: np.ndarray, frames: int, truth: int = 0) -> np.ndarray:
     return np.abs(found - truth) <= TOLERANCE
 
 
-def roc_auc(genuine: np.ndarray, false: np.ndarray) -> float:
-    """Probability that a genuine distance is below a false one (ties count half).
+def roc_auc(genuine: Float[np.ndarray, " genuine"], false: Float[np.ndarray, " false"]) -> float:
+    """Area under the ROC curve: the probability that a genuine distance is below a false one (ties count half).
 
     Args:
-        genuine, false: (N,), (M,) float; nan is left out.
+        genuine, false: distances; NaN is left out.
     """
     genuine, false = genuine[~np.isnan(genuine)], false[~np.isnan(false)]
     ordered = np.sort(false)
@@ -137,28 +151,30 @@ def roc_auc(genuine: np.ndarray, false: np.ndarray) -> float:
     return float((above + ties / 2).mean() / len(ordered))
 
 
-def genuine_and_false(distances: np.ndarray, truth: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def genuine_and_false(
+    distances: Float[np.ndarray, "windows shifts"], truth: int = 0
+) -> tuple[Float[np.ndarray, " windows"], Float[np.ndarray, " false"]]:
     """Distances of a clip at its true shift, and at all others but the neighbours of that.
 
-    The neighbours share most of their sound with the true shift: they are neither genuine nor false.
+    The neighbours share most of their audio with the true shift: they are neither genuine nor false.
 
     Args:
-        distances: (N, S) float, nan where masked.
+        distances: NaN where masked.
         truth: the clip's true offset, in frames.
 
     Returns:
-        (N,) and (M,) float, nan where masked.
+        Distances, NaN where masked.
     """
     at = distances.shape[1] // 2 - truth
     near = [n for n in range(at - TOLERANCE, at + TOLERANCE + 1) if 0 <= n < distances.shape[1]]
     return distances[:, at], np.delete(distances, near, axis=1).ravel()
 
 
-def summarise(distances: list[np.ndarray], truths: list[int]) -> dict[str, Any]:
+def summarise(distances: list[Float[np.ndarray, "_ shifts"]], truths: list[int]) -> dict[str, Any]:
     """The accuracy figures of a set of clips.
 
     Args:
-        distances: for each clip (N, S) float, nan where masked.
+        distances: of each clip, a row a window; NaN where masked.
         truths: each clip's true offset, in frames.
 
     Returns:

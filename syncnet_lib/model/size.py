@@ -16,7 +16,7 @@ class Size:
 
     Attributes:
         parameters: numbers that training learns.
-        gflop: floating-point operations of a window of lips with its sound, forwards, in 10^9; a multiplication and an
+        gflop: floating-point operations of a video window with its audio, forwards, in 10^9; a multiplication and an
             addition are two.
         inputs: bytes of a window: its pixels and its MFCC.
     """
@@ -27,8 +27,12 @@ class Size:
 
 
 def size_of(name: ModelName) -> Size:
-    """Count a model's parameters and the work of one window, without making its weights."""
-    from torch.utils.flop_counter import FlopCounterMode  # brings a compiler, for which nobody else must wait
+    """Count a model's parameters and the work of one window, without making its weights.
+
+    Args:
+        name: of the model.
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # imports a compiler, for which nobody else must wait
 
     spec = SPECS[name]
     with torch.device("meta"), FlopCounterMode(display=False) as counter:

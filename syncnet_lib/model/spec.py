@@ -14,13 +14,14 @@ class Spec:
 
     Attributes:
         name: which network.
-        crop: the crop of extraction it eats: "mouth", 120x120 gray, or "face", 224x224 RGB.
+        crop: which crop of the face it is fed: "mouth", 120x120 gray, or "face", 224x224 RGB.
         stored: side of the square crop that the loader hands over, in pixels; as extracted, or reduced.
         size: side of the crop the network sees; cut at random in training, from the centre otherwise.
-        standardise: each window of pixels is put on its own mean and deviation; otherwise 0..255 as they are.
+        standardise: each window of pixels is standardised (mean 0, deviation 1); otherwise 0..255 as they are.
         embedding: dimensions of an embedding.
         normalise: embeddings have length 1, so that distances lie in [0, 2].
-        cepstral_mean: the clip's mean MFCC is taken off before windows are cut: another microphone is no asynchrony.
+        cepstral_mean: the clip's mean MFCC is subtracted before windows are cut (cepstral mean normalisation): another
+            microphone is no asynchrony.
         edges: what its published scores do with shifts that leave the clip: "mask" them, or compare with "zero".
     """
 
@@ -46,10 +47,10 @@ class Spec:
 
 
 SPECS: dict[ModelName, Spec] = {
-    # 60 of 120 and 56 of 60: half the paper's scale, a quarter of its pixels.
+    # 60 of 120 and 56 of 60: half the scale of [Chung16], a quarter of its pixels.
     "small": Spec("small", "mouth", 60, 56, True, 128, normalise=True, cepstral_mean=True, edges="mask"),
     # [Agrawal]: 111x111x5 gray, fc7 of 256 dimensions, plain Euclidean distances.
     "paper": Spec("paper", "mouth", 120, 111, True, 256, normalise=False, cepstral_mean=False, edges="mask"),
-    # The released model (syncnet_python, SyncNetModel.py): the face as it is.
+    # The released model [syncnet_python: SyncNetModel.py]: the face as it is.
     "v2": Spec("v2", "face", 224, 224, False, 1024, normalise=False, cepstral_mean=False, edges="zero"),
 }

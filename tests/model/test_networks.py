@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.model import checkpoint, prepare, size
-from syncnet_lib.model.device import pick_device
+from syncnet_lib.model import checkpoint, size
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.spec import SPECS
 
@@ -76,39 +75,6 @@ def test_another_file_is_refused_in_one_line(tmp_path, content):
 def test_a_missing_checkpoint_names_the_cure(tmp_path):
     with pytest.raises(InputError, match="dvc repro"):
         checkpoint.load(tmp_path / "none")
-
-
-def test_prepared_frames_are_reduced_by_area():
-    frames = np.zeros((2, 120, 120), np.uint8)
-    frames[:, ::2] = 200  # every other line: the mean of the area is half
-    reduced = prepare.prepare_frames(frames, SPECS["small"])
-    assert reduced.shape == (2, 60, 60)
-    assert (reduced == 100).all()
-    assert prepare.prepare_frames(frames, SPECS["paper"]) is frames
-
-
-def test_cepstral_mean_is_taken_off_each_clip():
-    mfcc = np.random.default_rng(0).normal(size=(2, 4 * 15, 13)).astype(np.float32)
-    clean = prepare.prepare_mfcc(mfcc, SPECS["small"], np.array([10, 5]))
-    np.testing.assert_allclose(clean[:, :40].mean(1), 0, atol=1e-5)
-    np.testing.assert_allclose(clean[:, 40:].mean(1), 0, atol=1e-5)
-    assert prepare.prepare_mfcc(mfcc, SPECS["paper"], np.array([10, 5])) is mfcc
-
-
-def test_centre():
-    frames = torch.arange(36).view(1, 6, 6)
-    assert torch.equal(prepare.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
-    colour = frames[..., None].expand(-1, -1, -1, 3)
-    assert torch.equal(prepare.centre(colour, 2)[0, ..., 0], torch.tensor([[14, 15], [20, 21]]))
-
-
-def test_no_gpu_is_one_line():
-    assert pick_device("cpu").type == "cpu"
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    assert pick_device("auto").type == "cpu"
-    with pytest.raises(InputError, match="no GPU"):
-        pick_device("cuda")
 
 
 def test_sizes_are_those_of_the_literature():

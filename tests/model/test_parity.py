@@ -1,4 +1,4 @@
-"""The released model: what the reference computes, ours computes too; and what its file may not do."""
+"""The released model: what [syncnet_python] computes, ours computes too; and what its file may not do."""
 
 import importlib.util
 import pickle
@@ -11,7 +11,7 @@ import torch
 from scipy.io import wavfile
 from scipy.signal import medfilt
 
-from benchmarks.infer import Reference, random_reference, reference_distances, reference_embeddings
+from benchmarks.reference import Reference, random_reference, reference_distances, reference_embeddings
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import features
 from syncnet_lib.model import checkpoint, scoring

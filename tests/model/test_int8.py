@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.infer import random_reference
+from benchmarks.reference import random_reference
 from syncnet_lib.errors import InputError
-from syncnet_lib.model import checkpoint, fold, scoring
+from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import Embedder
+from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
 from tests.model.test_parity import clip, relative
 
@@ -39,7 +40,7 @@ def test_the_released_model_within_its_tolerance(v2, precision):
     ours = scoring.mean_distances(scoring.shift_distances(ours_v, ours_a, 10))
     assert scoring.offset(ours) == scoring.offset(theirs)
     np.testing.assert_allclose(ours, theirs, rtol=0.01)
-    # What random weights say of lips and sound means nothing: let the lips' own embeddings, three ahead, be the sound.
+    # What random weights say of video and audio means nothing: let the video's embeddings, three ahead, be the audio's.
     planted = scoring.mean_distances(scoring.shift_distances(ours_v[:-3], v[3:], 10))
     assert scoring.offset(planted) == 3
 
@@ -74,20 +75,6 @@ def test_own_models_in_bf16(name):
     assert relative(fast.audio(mfcc), exact.audio(mfcc)) < TOLERANCE["bf16"]
 
 
-def test_windows_on_their_own_scale_are_the_models():
-    model = SyncNet("small")
-    frames = torch.randint(20, 200, (9, 56, 56), dtype=torch.uint8)
-    stacked = torch.stack([frames[at : at + 5] for at in range(5)])
-    torch.testing.assert_close(fold.standardise(frames, model.spec), model.planes(stacked), rtol=1e-5, atol=1e-5)
-
-
-def test_windows_of_colour_are_the_models():
-    model = SyncNet("v2")
-    frames = torch.randint(0, 256, (7, 224, 224, 3), dtype=torch.uint8)
-    stacked = torch.stack([frames[at : at + 5] for at in range(3)])
-    assert torch.equal(fold.windows(frames, model.spec).float(), model.planes(stacked))
-
-
 def test_the_model_is_not_changed():
     model = SyncNet("v2").eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -101,16 +88,9 @@ def test_bytes_are_for_the_released_model():
         Embedder(SyncNet("small"), precision="int8")
 
 
-def test_the_precision_is_one_the_device_has():
-    able = torch.cpu.get_capabilities()
-    assert fold.native(SyncNet("v2"), torch.device("cpu")) in ("int8", "bf16", "fp32")
-    small = fold.native(SyncNet("small"), torch.device("cpu"))
-    assert small == ("bf16" if able.get("avx512_bf16") else "fp32")
-
-
 def test_bytes_are_pooled_as_floats_are():
     net = SyncNet("v2").eval()
-    layers = fold.Bytes(net.video).layers + fold.Bytes(net.audio.network).layers
+    layers = Int8Stream(net.video).layers + Int8Stream(net.audio.network).layers
     pools = [layer for layer in layers if layer.pool]
     assert len(pools) == 5
     for layer in pools:

@@ -1,0 +1,24 @@
+"""Devices and the precisions that they compute in natively."""
+
+import pytest
+import torch
+
+from syncnet_lib.errors import InputError
+from syncnet_lib.model.device import fastest_precision, pick_device
+from syncnet_lib.model.spec import SPECS
+
+
+def test_no_gpu_is_one_line():
+    assert pick_device("cpu").type == "cpu"
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="no GPU"):
+        pick_device("cuda")
+
+
+def test_the_precision_is_one_the_device_has():
+    able = torch.cpu.get_capabilities()
+    assert fastest_precision(SPECS["v2"], torch.device("cpu")) in ("int8", "bf16", "fp32")
+    small = fastest_precision(SPECS["small"], torch.device("cpu"))
+    assert small == ("bf16" if able.get("avx512_bf16") else "fp32")
