@@ -9,7 +9,8 @@ STYLE = """
 pre { overflow-x: auto; margin: .5rem 0; font: .85rem/1.45 ui-monospace, monospace; }
 .input_area pre { background: var(--panel); padding: .75rem 1rem; border-radius: .4rem; }
 .prompt { display: none; } .output_stderr { color: var(--soft); } .anchor-link { display: none; }
-table.dataframe { border: 0; margin: 1rem 0; } .output_html { overflow-x: auto; }
+table.dataframe { border: 0; margin: 1rem 0; } table.dataframe th, table.dataframe td { border-width: 0 0 1px; }
+.output_html, .output_png { overflow-x: auto; } .output_markdown p { margin: .25rem 0 1.5rem; }
 @media print { pre { white-space: pre-wrap; } .input_area { break-inside: avoid; } }
 """
 

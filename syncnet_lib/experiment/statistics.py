@@ -61,4 +61,13 @@ def shuffled_auc(
     reach = distances[0].shape[1] // 2
     wrong = np.setdiff1d(np.arange(-reach, reach + 1), range(-scoring.TOLERANCE, scoring.TOLERANCE + 1))
     drawn = rng.choice(wrong, size=(rounds, len(distances)))
-    return np.array([scoring.roc_auc(*genuine_and_shifted(distances, truths)) for truths in drawn.tolist()])
+    unseen = [_without_truth(clip) for clip in distances]
+    return np.array([scoring.roc_auc(*genuine_and_shifted(unseen, truths)) for truths in drawn.tolist()])
+
+
+def _without_truth(distances: Float[np.ndarray, "windows shifts"]) -> Float[np.ndarray, "windows shifts"]:
+    """Distances without those at the true shift and its neighbours, which would move the control off chance."""
+    at = distances.shape[1] // 2
+    unseen = distances.copy()
+    unseen[:, at - scoring.TOLERANCE : at + scoring.TOLERANCE + 1] = np.nan
+    return unseen

@@ -33,8 +33,8 @@ def kept_and_rejected(verdict: pd.DataFrame, threshold: float) -> Figure:
     left.axvline(threshold, color="black", linewidth=1)
     left.legend(frameon=False)
     per_clip = verdict.groupby("clip_id").kept.mean().sort_values()
-    right.fill_between(np.arange(len(per_clip)), 100 * per_clip, color=style.GENUINE, alpha=0.75, linewidth=0)
-    right.set(xlim=(0, max(1, len(per_clip) - 1)), ylim=(0, 100))
+    right.bar(range(1, len(per_clip) + 1), 100 * per_clip, width=1.0, color=style.GENUINE, alpha=0.75)
+    right.set(xlim=(0.5, len(per_clip) + 0.5), ylim=(0, 100))
     return figure
 
 
@@ -71,7 +71,7 @@ def distance_maps(
         verdict: the table of `filtering.judge`.
         threshold: its threshold.
     """
-    figure = style.headed(11, 0.6 + 2.0 * len(distances), "Distance over time: a dark line at 0 is synchrony")
+    figure = style.headed(11, 0.9 + 2.0 * len(distances), "Distance over time: a dark line at 0 is synchrony")
     rows = figure.subplots(len(distances), 2, squeeze=False, width_ratios=[2, 1])
     for (over, along), (clip_id, table) in zip(rows, distances.items(), strict=True):
         smooth = pd.DataFrame(table).rolling(SMOOTHED, center=True, min_periods=1).mean().to_numpy()
@@ -80,11 +80,12 @@ def distance_maps(
                     extent=(0, seconds, -reach - 0.5, reach + 0.5))  # fmt: skip
         over.axhline(0, color="white", linewidth=0.6, linestyle=":")
         best = scoring.offset(scoring.mean_distances(table))
-        style.label(over, f"{clip_id}: least at offset {best:+d}", "time (s)", "offset (frames)")
+        style.label(over, f"{clip_id}: least at offset {best:+d}".replace("+0", "0"), "time (s)", "offset (frames)")
         own = verdict[verdict.clip_id == clip_id]
         along.plot(own.window / FPS, own.distance, color=style.NEUTRAL, linewidth=0.7, label="pair")
         along.plot(own.window / FPS, own.evidence, color=style.GENUINE, label="mean over context")
         along.axhline(threshold, color=style.FALSE, linewidth=1, label="threshold")
         style.label(along, f"keeps {own.kept.mean():.0%}", "time (s)", "distance")
-    rows[0, 1].legend(frameon=False, fontsize=7)
+    handles = rows[0, 1].get_legend_handles_labels()
+    figure.legend(*handles, frameon=False, fontsize=8, ncols=3, loc="outside lower right")
     return figure

@@ -61,12 +61,13 @@ nav { margin: 1.5rem 0; } nav ul, .links { list-style: none; padding: 0; display
       gap: .3rem 1.25rem; margin: 0; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .8rem; text-align: right; white-space: nowrap; }
+th, td { padding: .35rem .6rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-th { font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--accent); }
-td { border-bottom: 1px solid var(--line); }
-figure { margin: 1.5rem 0; } img { max-width: 100%; height: auto; display: block; background: #fff;
+thead th { font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--accent); }
+tbody th { font-weight: 400; } tbody th, td { border-bottom: 1px solid var(--line); }
+figure { margin: 1.5rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; display: block; background: #fff;
          padding: .5rem; border-radius: .4rem; }
+@media screen and (max-width: 45rem) { figure img { max-width: none; width: 44rem; } }
 @media print {
   :root { --text: #000; --ground: #fff; --panel: #f4f6f8; --line: #ccc; --soft: #444; --accent: #1b7f79; }
   body { max-width: none; padding: 0; font-size: 10.5pt; } nav { display: none; }
