@@ -8,7 +8,6 @@
 and the same for both; speed does not depend on them. `small` is read from CHECKPOINT where one is given.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -17,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 import torch
+import typer
 
 from benchmarks.reference import random_reference, reference_embeddings
 from syncnet_lib import files, parallel
@@ -196,24 +196,23 @@ def whole_files(small: str, seconds: int = 36) -> dict[str, Any]:
         return {"small": answer(video, small, seconds), "v2": answer(video, str(v2), seconds)}
 
 
-def main() -> None:
-    """Measure what the command line asks for, print it and keep it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("windows", "files"))
-    parser.add_argument("checkpoint", nargs="?", default="")
-    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "infer.json")
-    options = parser.parse_args()
+def main(
+    what: Annotated[Literal["all", "windows", "files"], typer.Argument(help="what to measure")] = "all",
+    small: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="of small; random weights without one")] = "",
+    out: Annotated[Path, typer.Option(help="file of the result")] = ROOT / "reports" / "bench" / "infer.json",
+) -> None:
+    """How fast inference is: the released model against its reference implementation, layers, whole files."""
     cores = parallel.cores()
     torch.set_num_threads(cores)
-    content = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    content = json.loads(out.read_text()) if out.is_file() else {}
     content["machine"] = {"cpu": torch.cpu.get_capabilities()["cpu_name"], "cores": cores, "load": os.getloadavg()[0]}
-    if options.what != "files":
+    if what != "files":
         content |= {"v2": released(), "layers": layers()}
-    if options.what != "windows":
-        content["files"] = whole_files(options.checkpoint)
+    if what != "windows":
+        content["files"] = whole_files(small)
     print(json.dumps(content, indent=2))
-    files.write_json(options.out, content)
+    files.write_json(out, content)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -8,13 +8,13 @@ The data are made on the spot. `samples_per_s` is each loader alone, batches of 
 epoch over the median step, the worst epoch after the first.
 """
 
-import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 
 from syncnet_lib import files, parallel
 from syncnet_lib.experiment import studies
@@ -69,23 +69,21 @@ def measure(clips: int, frames: int, batch_size: int, samples_per_clip: int, epo
     return result
 
 
-def main() -> None:
-    """Measure and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=256)
-    parser.add_argument("--frames", type=int, default=30, help="frames of a clip")
-    parser.add_argument("--batch-size", type=int, default=1024)
-    parser.add_argument("--samples-per-clip", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2, help="processes of the folder loaders")
-    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "bench" / "loader.json")
-    options = vars(parser.parse_args())
-    out = options.pop("out")
+def main(
+    clips: Annotated[int, typer.Option(help="clips of the split")] = 256,
+    frames: Annotated[int, typer.Option(help="frames of a clip")] = 30,
+    batch_size: Annotated[int, typer.Option(help="windows a batch")] = 1024,
+    samples_per_clip: Annotated[int, typer.Option(help="windows drawn from a clip an epoch")] = 20,
+    epochs: Annotated[int, typer.Option(help="epochs of the slow loaders and of the training")] = 3,
+    workers: Annotated[int, typer.Option(help="processes of the folder loaders")] = 2,
+    out: Annotated[Path, typer.Option(help="file of the result")] = ROOT / "reports" / "bench" / "loader.json",
+) -> None:
+    """How fast the loaders are, alone and in a training, and whether their memory stays flat."""
     torch.set_num_threads(parallel.cores())
-    result = measure(**options)
+    result = measure(clips, frames, batch_size, samples_per_clip, epochs, workers)
     files.write_json(out, result)
     print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

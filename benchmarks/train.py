@@ -7,15 +7,15 @@ The data are made on the spot. Windows a second of the small model are also give
 layers (`v2`) in the same run, since a machine's speed is not the code's.
 """
 
-import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated, cast
 
 import numpy as np
 import torch
+import typer
 from torch import Tensor
 
 from syncnet_lib import files, parallel
@@ -221,30 +221,27 @@ def seed_run(name: ModelName, frames: int, compiled: bool, scratch: Path) -> dic
     }
 
 
-def main() -> int:
-    """Measure and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed-run", action="store_true", help="[Agrawal]'s run of 4,500 steps, on a GPU")
-    parser.add_argument("--models", nargs="+", default=["paper", "v2"], choices=list(SPECS), help="of [Agrawal]'s run")
-    parser.add_argument("--frames", type=int, default=75, help="frames of a clip of [Agrawal]'s run")
-    parser.add_argument("--compile", action="store_true", help="[Agrawal]'s run with torch.compile and CUDA graphs")
-    options = parser.parse_args()
+def main(
+    whole: Annotated[bool, typer.Option("--seed-run", help="[Agrawal]'s run of 4,500 steps, on a GPU")] = False,
+    models: Annotated[str, typer.Option(help="networks of that run, separated by commas")] = "paper,v2",
+    frames: Annotated[int, typer.Option(help="frames of a clip of that run")] = 75,
+    compiled: Annotated[bool, typer.Option("--compile", help="that run with torch.compile and CUDA graphs")] = False,
+) -> None:
+    """How fast training and inference are, where a step's time goes, and what the timing itself costs."""
     bench = ROOT / "reports" / "bench"
-    if options.seed_run and not torch.cuda.is_available():
-        print("error: --seed-run: no GPU is visible; run it on a machine with one", file=sys.stderr)
-        return 2
+    if whole and not torch.cuda.is_available():
+        raise typer.BadParameter("no GPU is visible; run it on a machine with one", param_hint="--seed-run")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        if options.seed_run:
-            result = {name: seed_run(name, options.frames, options.compile, scratch) for name in options.models}
+        if whole:
+            result = {name: seed_run(cast(ModelName, name), frames, compiled, scratch) for name in models.split(",")}
             files.write_json(bench / "seed_run.json", result)
         else:
             torch.set_num_threads(parallel.cores())
             result = on_cpu(scratch)
             files.write_json(bench / "train.json", result)
     print(json.dumps(result, indent=2))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

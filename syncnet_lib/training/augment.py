@@ -12,7 +12,7 @@ from syncnet_lib.model.spec import Spec
 MASKED_COEFFICIENTS = 2
 """Most neighbouring coefficients that a mask hides: a sixth of the 13 (SpecAugment: up to 27 of 80 mel channels)."""
 MASKED_STEPS = MFCC_PER_FRAME
-"""Most steps of 10 ms that a mask hides: a frame. A longer one would hide the very sound that tells windows apart."""
+"""Most steps of 10 ms that a mask hides: a frame. A longer one would hide the very audio that tells windows apart."""
 
 
 @dataclass(frozen=True)

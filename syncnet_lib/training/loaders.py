@@ -87,12 +87,23 @@ class Loader(Protocol):
 
 
 def bytes_of(split: Split, spec: Spec) -> int:
-    """What a split takes when it is resident, in bytes."""
+    """Memory that a resident split takes, in bytes.
+
+    Args:
+        split: the packed split.
+        spec: of the model, which says at what scale frames are kept.
+    """
     return int(len(split.frames) * np.prod(_stored(split, spec)) + split.mfcc.nbytes)
 
 
 def choose(split: Split, spec: Spec, device: torch.device) -> LoaderName:
-    """ "resident" where the split fits into half of the device's memory, "mapped" otherwise."""
+    """The loader that `auto` means: "resident" where the split fits into half of the device's memory, else "mapped".
+
+    Args:
+        split: to be trained on.
+        spec: of the model.
+        device: that trains.
+    """
     if device.type == "cuda":
         memory = torch.cuda.get_device_properties(device).total_memory
     else:
@@ -108,7 +119,7 @@ def make(
     Args:
         name: which.
         split: what to load from.
-        spec: the model's, which says at what scale it wants the frames.
+        spec: of the model, which says at what scale it wants the frames.
         device: where the batches are used.
         scratch: folder for the frames that "mapped" reduces once.
         tree: the split as single files, for "folder" and "folder_persistent".
@@ -170,7 +181,7 @@ class Resident:
 class Mapped:
     """A split in a memory-mapped file: a thread copies the windows of the next batch while the step computes.
 
-    Nothing is decoded: a batch is one indexed read of the mapping. The sound is 1 % of the frames' size and stays in
+    Nothing is decoded: a batch is one indexed read of the mapping. The MFCC are 1 % of the frames' size and stay in
     memory.
 
     Attributes:
@@ -196,7 +207,7 @@ class Mapped:
 
 
 def _gathered(frames: Tensor, mfcc: Tensor, draws: Iterable[Draw], pin: bool = False) -> Iterator[Batch]:
-    """The batch of each draw, by one indexed read of the frames and one of the sound, on the device that has them."""
+    """The batch of each draw, by one indexed read of the frames and one of the MFCC, on the device that has them."""
     steps = torch.arange(WINDOW_FRAMES, device=frames.device)
     # Memory that was used before needs no page faults, so batches take turns. That of a GPU comes from torch's own
     # store, and so does pinned memory, which may only be written again when the copy out of it is done.
@@ -235,7 +246,7 @@ def _reduced(split: Split, spec: Spec, scratch: Path) -> np.ndarray:
 def write_tree(split: Split, tree: Path) -> None:
     """Write a split as the single files that `Folder` reads, a clip's as in the exchange layout, but for `audio.wav`.
 
-    The sound is that of variant 0; the frames lose by JPEG what `exchange.QUALITY` says.
+    The audio is that of variant 0; the frames lose by JPEG what `exchange.QUALITY` says.
 
     Args:
         split: the packed split.

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Int64
 
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
@@ -13,7 +14,7 @@ from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
 
 MAX_SHIFT = 2 * FPS
-"""A false pair's sound is up to 2 s away, in frames [Agrawal: "randomly shifted +-2 seconds"]."""
+"""The audio of a shifted pair is up to 2 s away, in frames [Agrawal: "randomly shifted +-2 seconds"]."""
 
 
 @dataclass
@@ -22,9 +23,9 @@ class Draw:
 
     Attributes:
         video: (N,) int64 rows of the video windows.
-        audio: (A,) int64 first rows of runs of sound windows; A = N for labelled pairs.
-        variant: (A,) int64: which variant of the sound each run takes.
-        run: sound windows in a run: 1 for labelled pairs, a clip's candidates otherwise.
+        audio: (A,) int64 first rows of runs of audio windows; A = N for labelled pairs.
+        variant: (A,) int64: which variant of the audio each run takes.
+        run: audio windows in a run: 1 for labelled pairs, a clip's candidates otherwise.
         label: (N,) float32, 1 genuine and 0 shifted; None for candidate sets.
         target: (N,) int64: which of its clip's candidates is the genuine one; None for labelled pairs.
         mask: (clips, candidates) bool: which candidates are real and not padding; None for labelled pairs.
@@ -39,7 +40,7 @@ class Draw:
     mask: np.ndarray | None = None
 
     def runs(self, first: int, last: int) -> "Draw":
-        """A part of the draw: these runs of sound with their windows.
+        """A part of the draw: these runs of audio with their video windows.
 
         Args:
             first, last: of the runs, the last one not included.
@@ -66,9 +67,9 @@ class Sampler:
         batch_size: windows a step.
         samples_per_clip: windows a clip gives in an epoch [Agrawal: 5].
         kind: "pairs": genuine and shifted halves, [Agrawal]'s way; "candidates": each window of a clip against all
-            windows of the clip's sound, the batch made of whole clips.
+            windows of the clip's audio, the batch made of whole clips.
         seed: together with the epoch's number it decides everything.
-        candidates: most sound windows a clip offers ("candidates" only); 3 s of windows.
+        candidates: most audio windows a clip offers ("candidates" only); 3 s of windows.
     """
 
     split: Split
@@ -86,8 +87,8 @@ class Sampler:
             )
 
     @cached_property
-    def clips(self) -> np.ndarray:
-        """(C,) int64: the clips that still have a positive."""
+    def clips(self) -> Int64[np.ndarray, " clips"]:
+        """The clips that still have a positive, by their place in the index."""
         ends = self.split.index.start + self.split.index.frames
         positives = np.concatenate([[0], np.cumsum(self.split.kept)])
         return np.flatnonzero(positives[ends] - positives[self.split.index.start])
@@ -105,7 +106,11 @@ class Sampler:
         return max(1, self.batch_size // self.samples_per_clip)
 
     def epoch(self, number: int) -> Iterator[Draw]:
-        """The steps of one epoch."""
+        """The draws of one epoch, one a step.
+
+        Args:
+            number: of the epoch.
+        """
         rng = np.random.default_rng([self.seed, number])
         order = rng.permutation(self.clips)
         return self._pairs(rng, order) if self.kind == "pairs" else self._candidates(rng, order)
@@ -158,12 +163,12 @@ class Sampler:
 
 @dataclass
 class Example:
-    """A window with both of its sounds.
+    """A video window with both of its audio windows.
 
     Attributes:
         frames: (5, h, w) uint8.
-        mfcc, other: (20, 13) float32: its own sound, and that of its false pair.
-        shift: how many frames away the false sound is.
+        mfcc, other: (20, 13) float32: its own audio, and that of its shifted pair.
+        shift: by how many frames the other audio is shifted.
     """
 
     frames: np.ndarray
@@ -173,17 +178,27 @@ class Example:
 
 
 def example(split: Split, seed: int) -> Example:
-    """A pair to look at: the first shifted one that an epoch draws."""
+    """A pair to look at: the first shifted one that an epoch draws.
+
+    Args:
+        split: to draw from.
+        seed: of the draws.
+    """
     draw = next(_one_batch(split, seed).epoch(1))
     assert draw.label is not None
     at = int(np.flatnonzero(draw.label == 0)[0])
     window, other = int(draw.video[at]), int(draw.audio[at])
-    sounds = [split.mfcc[0, row * MFCC_PER_FRAME : row * MFCC_PER_FRAME + WINDOW_MFCC] for row in (window, other)]
-    return Example(split.frames[window : window + WINDOW_FRAMES], sounds[0], sounds[1], other - window)
+    mfcc = [split.mfcc[0, row * MFCC_PER_FRAME : row * MFCC_PER_FRAME + WINDOW_MFCC] for row in (window, other)]
+    return Example(split.frames[window : window + WINDOW_FRAMES], mfcc[0], mfcc[1], other - window)
 
 
-def shifts(split: Split, seed: int) -> np.ndarray:
-    """(N,) int64: the shifts, in frames, of the false pairs of one epoch of [Agrawal]'s sampling."""
+def shifts(split: Split, seed: int) -> Int64[np.ndarray, " pairs"]:
+    """The shifts, in frames, of the shifted pairs of one epoch of [Agrawal]'s sampling.
+
+    Args:
+        split: to draw from.
+        seed: of the draws.
+    """
     draw = next(_one_batch(split, seed).epoch(1))
     assert draw.label is not None
     return (draw.audio - draw.video)[draw.label == 0]

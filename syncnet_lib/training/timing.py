@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 PHASES = ("data", "transfer", "forward", "loss", "backward", "update")
-"""[Agrawal]'s list, with the copy to the device apart from loading. `forward` includes the variation of the windows,
+"""[Agrawal]'s list, with the copy to the device apart from loading. `forward` includes the augmentation of the windows,
 which is computed where the network is."""
 
 
