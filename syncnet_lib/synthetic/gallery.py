@@ -1,6 +1,6 @@
 """Portrait photographs as faces of the synthetic corpus: found in a folder, measured once and cached."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,8 @@ def load(portrait: Portrait) -> Photo:
     """A photograph from the cache, kept in memory for the clips that follow."""
     own, neutral = _read(portrait.cache), _read(portrait.neutral)
     cover = shrunk(own.cover.astype(np.float32) / 255)
-    return measured(own.points, closed(own.image, own.points), cover, resting(neutral.points))
+    photo = measured(own.points, closed(own.image, own.points), cover, resting(neutral.points))
+    return replace(photo, layered=True)
 
 
 @dataclass(frozen=True)

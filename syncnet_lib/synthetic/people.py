@@ -214,8 +214,8 @@ def _as_photographed(look: Look, rng: np.random.Generator) -> Look:
         beard=0.0,
         moustache=0.0,
         folds=1.0,
-        cavity=rng.uniform(1.0, 2.2),
-        tongue=rng.uniform(0.0, 0.12),
+        cavity=rng.uniform(1.2, 3.0),
+        tongue=rng.uniform(0.0, 0.2),
         modelling=0.0,
         shine=0.0,
     )

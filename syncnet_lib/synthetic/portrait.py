@@ -128,6 +128,7 @@ class Photo:
         cover: (h, w) alpha in 0..1, 0 in the background.
         regions: name -> (h, w, 1) mask in 0..1.
         across, down: (h, w) horizontal and vertical distance from the middle of the face, in eye distances.
+        layered: whether the face is drawn coarsely under its finer parts too, which closes gaps where triangles fold.
     """
 
     points: Float[np.ndarray, "478 3"]
@@ -139,6 +140,7 @@ class Photo:
     regions: dict[str, np.ndarray]
     across: Float32[np.ndarray, "height width"]
     down: Float32[np.ndarray, "height width"]
+    layered: bool = False
 
     @property
     def face(self) -> tuple[slice, slice]:

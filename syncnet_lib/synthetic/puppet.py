@@ -58,7 +58,7 @@ class Puppet:
         touching = {name: np.isin(self._triangles, self._rows[name]) for name in ("oval", "lips")}
         inside = (np.arange(len(mesh.points)) < len(mesh.landmarks))[self._triangles].all(1)
         chosen = {
-            "everything": ~inside | touching["oval"].any(1),
+            "everything": ~inside | touching["oval"].any(1) | photo.layered,
             "face": inside & ~touching["lips"].all(1),
             "mouth": touching["lips"].any(1),
         }

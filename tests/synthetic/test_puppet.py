@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -57,6 +58,19 @@ def test_a_face_has_no_holes(ipa: str, mirror: bool) -> None:
     magenta = np.minimum(frame[..., 0], frame[..., 2]) - frame[..., 1]
     assert magenta[face].max() < 60
     assert magenta[:20, :20].min() > 200
+
+
+def test_a_layered_face_has_no_gaps_where_its_edge_folds() -> None:
+    gaps = {}
+    for layered in (False, True):
+        puppet = Puppet(replace(portrait.builtin(), layered=layered), Look(), SCENE)
+        gaps[layered] = 0
+        for yaw in (-0.35, -0.18, 0.18, 0.35):
+            frame = puppet.draw(posed(puppet, "a", pose=(yaw, 0.05, 0, 0, 0)), shape_of("a")).astype(int)
+            magenta = (np.minimum(frame[..., 0], frame[..., 2]) - frame[..., 1] > 120).astype(np.uint8)
+            areas = cv2.connectedComponentsWithStats(magenta, connectivity=4)[2][1:, cv2.CC_STAT_AREA]
+            gaps[layered] += int((areas < 40).sum())
+    assert gaps[False] > 0 == gaps[True]
 
 
 def test_a_mirrored_person_is_the_picture_turned_over() -> None:
