@@ -1,6 +1,7 @@
 """The documents say what is there: drawings are current, keys and links resolve, versions agree."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -58,3 +59,12 @@ def test_the_workflow_runs_what_ci_runs() -> None:
     (job,) = YAML(typ="safe").load((ROOT / ".github" / "workflows" / "test.yml").read_text())["jobs"].values()
     assert job["steps"][-1] == {"run": ".ci/run"}
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+
+
+def test_the_tree_of_the_readme_is_that_of_the_project() -> None:
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What is where\n\n```\n")[2].partition("```")[0]
+    shown = [line.split()[0] for line in tree.splitlines()]
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {f"{name.partition('/')[0]}/" for name in listed.splitlines() if "/" in name and not name.startswith(".")}
+    assert {name for name in shown if name.endswith("/")} == folders
+    assert all((ROOT / name).exists() for name in shown)
