@@ -19,11 +19,11 @@ def explained(error: Exception, where: str | Path) -> InputError:
     """
     if isinstance(error, InputError):
         return error
-    library = re.match(r"(lib\S+\.so\S*): cannot open shared object file", str(error))
+    library = re.match(r"(?:/\S*/)?(lib[^\s/]+\.so[.\d]*): ", str(error))  # what the dynamic linker says
     if isinstance(error, ImportError) and library:
         name = library.group(1)
         package = PACKAGES.get(name, "the package that has it")
-        return InputError(where, f"this system has no {name}", f"install it: apt-get install {package}")
+        return InputError(where, f"this system has no usable {name}", f"install it: apt-get install {package}")
     if isinstance(error, WorkerLost):
         cure = "its decoder crashed, or memory ran out: convert the file with ffmpeg, or give a shorter one"
         return InputError(where, str(error), cure)

@@ -39,7 +39,7 @@ def sentence(
     """
     if sureness == "unknown":
         return f"no threshold known for this checkpoint, so check by eye; least distance where {words(offset)}"
-    if sureness == "none" and vshift < FURTHER:
+    if vshift < FURTHER and (sureness == "none" or (sureness == "doubtful" and abs(offset) == vshift)):
         return f"nothing found within ±{vshift * FRAME_MS} ms: search further with --vshift {FURTHER}"
     if sureness != "sure":
         return f"not sure: {'; '.join(doubts)}"

@@ -85,12 +85,17 @@ def offset(means: Float[np.ndarray, " shifts"]) -> int:
 
 
 def confidence(means: Float[np.ndarray, " shifts"]) -> float:
-    """median(mean distances) - min(mean distances) [Agrawal].
+    """median(mean distances) - min(mean distances) [Agrawal], both over the 2 VSHIFT + 1 shifts around the least.
+
+    Where more shifts are searched the others are left out, because a wider search is no surer: shifts that reach into
+    silence raise the median of all.
 
     Args:
         means: mean distances; NaN where no window reaches.
     """
-    return float(np.nanmedian(means) - np.nanmin(means))
+    least = int(np.nanargmin(means))
+    first = min(max(least - VSHIFT, 0), max(len(means) - (2 * VSHIFT + 1), 0))
+    return float(np.nanmedian(means[first : first + 2 * VSHIFT + 1]) - means[least])
 
 
 def frame_confidence(

@@ -184,6 +184,70 @@ def test_drift_is_a_line_through_the_offsets(ppm):
     assert judged(planted(np.full(30 * FPS, 4))).drift is None
 
 
+@pytest.mark.parametrize("rate", [25 / 24, 24 / 25])
+def test_a_drift_that_leaves_the_search_is_named(rate):
+    seconds = np.arange(75 * FPS) / FPS
+    result = judged(planted(seconds * (rate - 1) * FPS, confidence=0.5))
+    assert "the sound drifts" in result.verdict
+    assert result.drift.ppm == pytest.approx((rate - 1) * 1e6, rel=0.02)
+    assert finding.gate(result, tolerance=1) == "out"
+    with pytest.raises(InputError, match="drifts") as error:
+        finding.check_curable(result, None)
+    assert f"atempo={1 / rate:.2f}" in str(error.value)
+
+
+def test_noise_does_not_drift():
+    for noise in (0.2, 0.6):
+        result = judged(planted(np.zeros(75 * FPS), confidence=0.0, noise=noise))
+        assert result.sureness != "sure"
+        assert result.drift is None or not finding.significant(result.drift)
+
+
+def test_a_gate_looks_at_everything():
+    assert finding.gate(judged(planted(np.full(400, 1))), tolerance=1) == "in"
+    assert finding.gate(judged(planted(np.full(400, 3))), tolerance=1) == "out"
+    assert finding.gate(judged(planted(np.full(400, 0.0), confidence=0.03)), tolerance=1) == "unsure"
+    halves = judged(planted(np.repeat([0, -10], 300)))
+    assert halves.sureness == "sure"
+    assert "sync changes" in halves.verdict
+    assert finding.gate(halves, tolerance=1) == "out"
+    slow = judged(planted(np.arange(75 * FPS) / FPS * 1e-3 * FPS, confidence=0.5))
+    assert finding.gate(slow, tolerance=1) == "out"
+    for result, cause in ((halves, "sync changes"), (slow, "drifts"), (judged(planted(np.zeros(400), 0.03)), "not")):
+        with pytest.raises(InputError, match=cause):
+            finding.check_curable(result, None)
+
+
+def test_what_a_verdict_says():
+    for offset, said in (
+        (0, "in sync (±1 frame)"),
+        (1, "in sync (±1 frame)"),
+        (-4, "audio is 160 ms behind: advance it"),
+    ):
+        assert judged(planted(np.full(400, offset))).verdict == said
+    unsure = judged(planted(np.full(400, -4), confidence=0.18, noise=0.05))
+    assert unsure.sureness == "doubtful"
+    assert unsure.verdict.startswith("not sure: ")
+    assert not any(digit in unsure.verdict for digit in "0123456789")
+    nothing = judged(planted(np.zeros(400), confidence=0.0))
+    assert nothing.verdict == "nothing found within ±600 ms: search further with --vshift 60"
+    short = judged(planted(np.full(30, -4), confidence=0.25, noise=0.01))
+    assert "1.2 s only" in short.verdict
+
+
+def test_two_faces_of_equal_confidence_are_not_decided_between():
+    one, two = (planted(np.full(200, offset)).tracks[0] for offset in (0, 6))
+    two.number = 1
+    result = judged(Analysis([one, two], 205, 205 * 640))
+    assert result.sureness == "doubtful"
+    assert "which of the faces speaks cannot be told" in result.verdict
+    silent = planted(np.full(200, 6), confidence=0.02).tracks[0]
+    silent.number = 1
+    clear = judged(Analysis([one, silent], 205, 205 * 640))
+    assert clear.verdict == "in sync (±1 frame)"
+    assert [track.speaking for track in clear.tracks] == [True, False]
+
+
 def test_the_video_follows_its_surer_tracks():
     sure, unsure = planted(np.full(200, 3)).tracks[0], planted(np.full(200, -6), confidence=0.05).tracks[0]
     unsure.number, unsure.first, unsure.shot = 1, 300, 1
@@ -193,16 +257,38 @@ def test_the_video_follows_its_surer_tracks():
 
 
 def test_sureness_asks_more_of_short_clips():
-    model = INFO.model_copy(update={"threshold": 0.1})
-    assert verdict.sureness(0.1, 70, model) == "sure"
-    assert verdict.sureness(0.1, 20, model) == "doubtful"
-    assert verdict.sureness(0.04, 70, model) == "none"
-    assert verdict.sureness(0.1, 70, model.model_copy(update={"threshold_windows": 140})) == "doubtful"
+    model = INFO.model_copy(update={"threshold": 0.1, "threshold_windows": 70})
+    assert verdict.needed_confidence(model, 70) == verdict.needed_confidence(model, 700) == 0.1
+    assert verdict.needed_confidence(model, 20) == pytest.approx(0.1 * (70 / 20) ** 0.5)
+    assert verdict.needed_confidence(INFO.model_copy(update={"threshold_windows": 280}), 70) == 2 * THRESHOLD
+    assert [verdict.sureness(each, 0.1) for each in (0.1, 0.06, 0.04)] == ["sure", "doubtful", "none"]
+
+
+@given(st.integers(1, 2000), st.integers(1, 500), st.integers(1, 16))
+def test_more_shifts_and_more_faces_need_more_confidence(windows, shifts, faces):
+    needed = verdict.needed_confidence(INFO, windows, shifts, faces)
+    assert needed <= verdict.needed_confidence(INFO, windows, shifts + 1, faces)
+    assert needed < verdict.needed_confidence(INFO, windows, shifts, faces + 1)
+    assert verdict.needed_confidence(INFO, windows, min(shifts, 31)) == verdict.needed_confidence(INFO, windows)
+
+
+def test_noise_is_no_surer_in_a_wider_search():
+    """Distances of windows that know nothing of each other, with silence around: 1,000 clips at each width."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for vshift in (15, 50):
+        curves = 1.3 + rng.normal(0, 0.085, (1000, 2 * vshift + 1))
+        curves[:, np.abs(np.arange(2 * vshift + 1) - vshift) > 40] += 0.2  # silence is far from every mouth that speaks
+        confidences = np.array([scoring.confidence(curve) for curve in curves.astype(np.float32)])
+        found[vshift] = (confidences >= verdict.needed_confidence(INFO, 70, 2 * vshift + 1)).mean()
+    assert found[15] > 0
+    assert found[50] <= found[15]
 
 
 def test_without_a_threshold_nothing_is_sure_and_nothing_denied():
     unknown = INFO.model_copy(update={"threshold": None})
-    assert verdict.sureness(9.0, 70, unknown) == verdict.sureness(0.0, 70, unknown) == "unknown"
+    assert verdict.needed_confidence(unknown, 70) is None
+    assert verdict.sureness(9.0, None) == verdict.sureness(0.0, None) == "unknown"
     result = verdict.judge(Path("planted.mp4"), planted(np.full(200, 3)), unknown, InferSettings())
     assert "no threshold known" in result.verdict
     assert finding.gate(result, tolerance=10) == "unsure"
