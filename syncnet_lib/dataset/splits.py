@@ -164,7 +164,7 @@ class Split:
         folder: where it was opened, so that another process can open it too.
     """
 
-    frames: UInt8[np.ndarray, "frames height width"]
+    frames: UInt8[np.ndarray, "frames height width *colours"]
     mfcc: Float32[np.ndarray, "warps steps 13"]
     index: pd.DataFrame
     kept: Bool[np.ndarray, "frames"]
@@ -194,7 +194,7 @@ class Split:
         """First row of each clip."""
         return self.index.start.to_numpy()
 
-    def clip(self, clip_id: str) -> UInt8[np.ndarray, "frames height width"]:
+    def clip(self, clip_id: str) -> UInt8[np.ndarray, "frames height width *colours"]:
         """Crops of one clip."""
         row = self.index[self.index.clip_id == clip_id].iloc[0]
         return self.frames[row.start : row.start + row.frames]
@@ -211,7 +211,7 @@ class Split:
         return replace(self, kept=kept & self.kept)
 
 
-def cut(mouth: UInt8[np.ndarray, "frames height width"], samples: Int16[np.ndarray, "samples"], length: int) -> Split:
+def cut(mouth: UInt8[np.ndarray, "frames height width *colours"], samples: Int16[np.ndarray, "samples"], length: int) -> Split:
     """A split in memory out of one recording, in pieces of equal length; what is left over at its end is not used.
 
     Args:
