@@ -62,7 +62,8 @@ def test_the_workflow_runs_what_ci_runs() -> None:
 
 
 def test_the_tree_of_the_readme_is_that_of_the_project() -> None:
-    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What is where\n\n```\n")[2].partition("```")[0]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme.partition("## What is where\n\n```\n")[2].partition("```")[0]
     shown = [line.split()[0] for line in tree.splitlines()]
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     folders = {f"{name.partition('/')[0]}/" for name in listed.splitlines() if "/" in name and not name.startswith(".")}

@@ -98,8 +98,8 @@ def test_only_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
         (tmp_path / f"{files.PARTIAL}{pid}-abc.npy").touch()
     files.sweep(tmp_path)
     assert not (tmp_path / f"{files.PARTIAL}{dead.stdout.strip()}-abc.npy").exists()
-    for pid in (os.getpid(), os.getppid()):
-        assert (tmp_path / f"{files.PARTIAL}{pid}-abc.npy").exists()
+    for living in (os.getpid(), os.getppid()):
+        assert (tmp_path / f"{files.PARTIAL}{living}-abc.npy").exists()
     assert files.process_lives(1)  # of another user, unless this is root
     assert not files.process_lives(int(dead.stdout))
 

@@ -211,7 +211,7 @@ class Split:
         return replace(self, kept=kept & self.kept)
 
 
-def cut(mouth: UInt8[np.ndarray, "frames height width *colours"], samples: Int16[np.ndarray, "samples"], length: int) -> Split:
+def cut(mouth: UInt8[np.ndarray, "frames height width"], samples: Int16[np.ndarray, "samples"], length: int) -> Split:
     """A split in memory out of one recording, in pieces of equal length; what is left over at its end is not used.
 
     Args:

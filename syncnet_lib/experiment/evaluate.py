@@ -12,6 +12,7 @@ from jaxtyping import Float32
 from pydantic import Field
 
 from syncnet_lib.dataset import clips, extract, sources
+from syncnet_lib.dataset.video import ExtractSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment.baseline import aperture_verdicts
 from syncnet_lib.experiment.statistics import bootstrap
@@ -262,7 +263,7 @@ def extra(models: Mapping[str, SyncNet], data: Path, root: Path, settings: Evalu
     # Cut as the clips that the models learned from.
     learned = next((data / "clips").glob("*/clip.json"))
     settings_of = json.loads(learned.read_text(encoding="utf-8"))["settings"]
-    cut = extract.ExtractSettings.parse(settings_of, str(learned))
+    cut = ExtractSettings.parse(settings_of, str(learned))
     out, cache = data / "cache" / "extra", data / "cache" / "clips"
     manifest, refused = extract.extract(videos, root / settings.extra_path, out, cache, cut, workers)
     results = compare(models, out, manifest[["clip_id"]].assign(offset=0.0), settings)
