@@ -21,6 +21,7 @@ from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from syncnet_lib.media.decode import Picture
 from syncnet_lib.media.features import WINDOW_FRAMES
+from syncnet_lib.media.report import Report
 from syncnet_lib.stopwatch import Stopwatch
 
 PHASES = ("sound", "decode", "shots", "faces and crops", "writing")
@@ -51,7 +52,7 @@ class Extracted:
         frames: length of the video.
         clips: for each clip the columns of the manifest (`clips.COLUMNS`) from `start_frame` on.
         tracks: for each face track, used or not, the columns of `clips.TRACK_COLUMNS` but for `path`.
-        refused: why face tracks, or the video as a whole, gave no clip.
+        refused: why face tracks, or the video as a whole, gave no clip, and what of it is damaged or missing.
     """
 
     frames: int = 0
@@ -77,26 +78,33 @@ def extract_video(
     """
     limit = _TimeLimit(path, max(LEAST_SECONDS, settings.time_limit * _duration(path)))
     samples = folder / "samples.raw"
+    report = Report()
     with watch.phase("sound"):
         # A sound file of its own begins with the first picture; the sound of a video is placed by the video's clock.
-        blocks = audio.audio_blocks(audio_path) if audio_path else audio.audio_blocks(path, settings.audio_track)
+        source, track = (audio_path, 0) if audio_path else (path, settings.audio_track)
+        blocks = audio.audio_blocks(source, track, report=report)
         audible = _write_samples(path, limit.each(blocks), samples)
     if exchange.is_clip(path) and _holds_mouths(path):
         with watch.phase("writing"):
             extracted = _import_mouths(path, folder / "00", samples, audible)
     else:
-        extracted = _follow_faces(path, folder, samples, audible, settings, limit, watch)
+        extracted = _follow_faces(path, folder, samples, audible, settings, limit, watch, report)
+    extracted.refused += report.texts
     samples.unlink()
     return extracted
 
 
-def pictures(path: Path) -> Iterator[Picture]:
+def pictures(path: Path, report: Report | None = None) -> Iterator[Picture]:
     """The pictures of a video, or of a clip in the exchange layout as if they came from one.
+
+    Args:
+        path: of it.
+        report: gets what is damaged or missing in a video.
 
     Raises:
         InputError: they cannot be decoded.
     """
-    return exchange.pictures(path) if exchange.is_clip(path) else decode.pictures(path)
+    return exchange.pictures(path) if exchange.is_clip(path) else decode.pictures(path, blank=True, report=report)
 
 
 def _duration(path: Path) -> float:
@@ -123,10 +131,11 @@ def _follow_faces(
     settings: ExtractSettings,
     limit: "_TimeLimit",
     watch: Stopwatch,
+    report: Report,
 ) -> Extracted:
     """Find, follow and write the faces of a video."""
     tracker = FaceTracker(settings, mouth=settings.crops != "face", face=settings.crops != "mouth")
-    decoded = watch.each("decode", limit.each(pictures(path)))
+    decoded = watch.each("decode", limit.each(pictures(path, report)))
     marked = watch.each("shots", find_cuts(decoded, settings.shot_threshold))
     writers: dict[int, ClipWriter] = {}
     extracted = Extracted()

@@ -29,6 +29,7 @@ from syncnet_lib.measurement.stream import Event, TrackCrops, TrackEnd
 from syncnet_lib.media import features
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
+from syncnet_lib.media.report import Report
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import Asked, Embedder
 from syncnet_lib.model.networks import SyncNet
@@ -83,12 +84,14 @@ class Analysis:
         frames: length of the video in pictures.
         samples: length of the audio.
         notes: what could not be used, and why.
+        report: how much of the file could be decoded, and what is damaged or missing.
     """
 
     tracks: list[Measured]
     frames: int
     samples: int
     notes: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
 
 
 def settings_for(
@@ -139,13 +142,14 @@ def analyse(
                 faces.end(event)
             elif isinstance(event, stream.VideoEnd):
                 frames = event.frames
+                soundtrack.report.add(event.report)
     if frames < WINDOW_FRAMES + 1:
         raise InputError(path, f"shorter than one window ({frames} frames of 1/{FPS} s)", "give a longer video")
     if not faces.measured:
         why = faces.notes[0] if faces.notes else f"no face found in any of {frames} frames"
         raise InputError(path, why, "give a video that shows a talking face")
     tracks = sorted(faces.measured, key=lambda track: track.number)
-    return Analysis(tracks, frames, soundtrack.samples, faces.notes)
+    return Analysis(tracks, frames, soundtrack.samples, faces.notes, soundtrack.report)
 
 
 @dataclass

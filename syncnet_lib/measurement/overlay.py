@@ -17,6 +17,7 @@ from syncnet_lib.measurement.result import Result, TrackResult
 from syncnet_lib.media import decode, encode, remux
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
+from syncnet_lib.media.streams import opened
 
 SURE, UNSURE, SILENT = (46, 160, 67), (214, 120, 20), (140, 140, 140)
 """Colours of a face that speaks, with and without a sure verdict, and of one that does not; RGB."""
@@ -43,7 +44,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         remux.new_media(out) as made,
         remux.refused(out),
         av.open(f"file:{made}", "w") as target,
-        decode.opened(path) as source,
+        opened(path) as source,
     ):
         sounds = list(source.streams.audio)
         origin = decode.first_picture(path) or Fraction(0)

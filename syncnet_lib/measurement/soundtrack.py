@@ -13,6 +13,7 @@ from syncnet_lib.measurement.stream import AudioBlock, AudioEnd, Event
 from syncnet_lib.media import features
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
+from syncnet_lib.media.report import Report
 
 DIGITAL_SILENCE = float(np.log(np.finfo(float).eps)) + 1
 """Log energy below which an MFCC step is of zeros only (python_speech_features puts the machine's epsilon there)."""
@@ -29,6 +30,7 @@ class Soundtrack:
         levels: of each frame, dB of full scale.
         first, stop: the first window with audio that is not the silence which stands for audio that is not there, and
             the one after the last.
+        report: what of it is damaged or missing.
     """
 
     samples: int
@@ -37,6 +39,7 @@ class Soundtrack:
     levels: Float64[np.ndarray, " frames"]
     first: int
     stop: int
+    report: Report
 
 
 def listen(path: Path, events: Iterable[Event], spool: Path, lead: int) -> Soundtrack:
@@ -51,9 +54,11 @@ def listen(path: Path, events: Iterable[Event], spool: Path, lead: int) -> Sound
     Raises:
         InputError: silence, or shorter than one window.
     """
+    report = Report()
     with spool.open("wb") as file:
         for event in events:
             if isinstance(event, AudioEnd):
+                report = event.report
                 break
             assert isinstance(event, AudioBlock)
             file.write(event.samples.tobytes())
@@ -76,4 +81,4 @@ def listen(path: Path, events: Iterable[Event], spool: Path, lead: int) -> Sound
     if not features.speech(levels).any():
         raise InputError(path, f"silence: no sound above {features.SPEECH_FLOOR:.0f} dB of full scale")
     stop = min(frames, last // SAMPLES_PER_FRAME + 1) - WINDOW_FRAMES + 1
-    return Soundtrack(samples, lead, mfcc, levels, -(-first // SAMPLES_PER_FRAME), stop)
+    return Soundtrack(samples, lead, mfcc, levels, -(-first // SAMPLES_PER_FRAME), stop, report)

@@ -22,6 +22,7 @@ from syncnet_lib.measurement.inputs import audio_of, check
 from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
+from syncnet_lib.media.report import Report
 
 Crop = Literal["mouth", "face"]
 
@@ -39,7 +40,13 @@ class AudioBlock:
 
 @dataclass(frozen=True)
 class AudioEnd:
-    """The audio is over."""
+    """The audio is over.
+
+    Attributes:
+        report: what of it is damaged or missing.
+    """
+
+    report: Report
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,11 @@ class VideoEnd:
 
     Attributes:
         frames: its length.
+        report: how much of it could be decoded, and what is damaged or missing.
     """
 
     frames: int
+    report: Report
 
 
 Event = AudioBlock | AudioEnd | TrackCrops | TrackEnd | VideoEnd
@@ -108,9 +117,10 @@ def watch(
 
 def hear(path: Path, lead: int) -> Iterator[Event]:
     """The audio of a video or of a folder of frames in blocks, and its end; arguments as for `watch`."""
-    for block in audio.audio_blocks(audio_of(path), lead=lead):
+    report = Report()
+    for block in audio.audio_blocks(audio_of(path), lead=lead, report=report):
         yield AudioBlock(block)
-    yield AudioEnd()
+    yield AudioEnd(report)
 
 
 def see(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress: bool = False) -> Iterator[Event]:
@@ -118,7 +128,8 @@ def see(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress
 
     Arguments and errors as for `watch`.
     """
-    pictures, length = _pictures(path, progress)
+    report = Report()
+    pictures, length = _pictures(path, progress, report)
     if progress:
         # In a terminal only: a file of output has no use for a bar of seconds.
         pictures = tqdm(pictures, path.name, length, unit="frame", dynamic_ncols=True, leave=False, disable=None)
@@ -131,15 +142,15 @@ def see(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress
             yield picture
 
     yield from _whole(counted()) if cropped and crop == "face" else _followed(counted(), settings, crop, cropped)
-    yield VideoEnd(count)
+    yield VideoEnd(count, report)
 
 
-def _pictures(path: Path, progress: bool) -> tuple[Iterable[Picture], int | None]:
+def _pictures(path: Path, progress: bool, report: Report) -> tuple[Iterable[Picture], int | None]:
     """Pictures, and how many to expect."""
     if path.is_dir():
         return exchange.pictures(path), len(exchange.frame_files(path))
     expected = round(decode.probe(path).duration * FPS) if progress else 0
-    return decode.pictures(path), expected or None
+    return decode.pictures(path, blank=True, report=report), expected or None
 
 
 def _followed(pictures: Iterable[Picture], settings: TrackSettings, crop: Crop, cropped: bool) -> Iterator[Event]:

@@ -84,7 +84,11 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
         drift=drift,
         model=model,
         settings=settings.model_dump(),
-        warnings=[*_warnings(found, offset, sure, segments, drift, settings, not speakers), *found.notes],
+        warnings=[
+            *_warnings(found, offset, sure, segments, drift, settings, not speakers),
+            *found.notes,
+            *found.report.texts,
+        ],
     )
 
 

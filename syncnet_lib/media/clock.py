@@ -17,7 +17,7 @@ FRAME_MS = 1000 // FPS
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
 """640 samples of sound belong to one picture."""
 
-MAX_GAP = 60
+MAX_GAP = 3600
 """Seconds without a picture or sound that still count as a pause; a longer one is a jump of the file's clock."""
 TOLERANCE = Fraction(3, 1000)
 """Seconds by which sound timestamps may wander before they count as a gap: Matroska and Flash round them to 1 ms."""
@@ -67,4 +67,8 @@ def on_grid(timed: Iterable[tuple[Fraction, Fraction, T]], path: Path | str = "v
 
 
 def jump(path: Path | str, last: Fraction, now: Fraction) -> InputError:
-    return InputError(path, f"timestamps jump from {math.floor(last)} s to {math.floor(now)} s", "remux the file")
+    """What is said of times that no pause explains, by the seconds from the first picture."""
+    cause = f"timestamps jump from {math.floor(last)} s to {math.floor(now)} s"
+    return InputError(
+        path, cause, f"give what is before as a file: ffmpeg -i FILE -t {math.floor(last)} -c copy new.mkv"
+    )

@@ -9,8 +9,7 @@ source of 25 fps is passed on picture by picture, whatever the start times of it
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -29,12 +28,15 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.media.clock import FPS, on_grid
+from syncnet_lib.media.clock import FPS, MAX_GAP, on_grid
+from syncnet_lib.media.report import Damage, Note, Report
+from syncnet_lib.media.restart import running_clock
+from syncnet_lib.media.streams import audio_streams, opened, short, video_stream
 
 MAX_PIXELS = 8192 * 4320
 """Largest picture that is decoded (8K); a damaged header can declare anything."""
-PLAYLISTS = {"concat", "hls", "dash", "imf", "sdp", "rtsp"}
-"""libav's names for files that make it read other files or the network; a video from a stranger must not do that."""
+FREEZE = 5
+"""Seconds for which a stream may freeze; a longer gap is a camera that is off."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,15 @@ class AudioTrack:
         codec: libav's name of the codec.
         sample_rate: samples per second.
         channels: number of channels.
+        default: the file marks it as the one to play.
+        title: its title or, without one, its language; "" where the file says neither.
     """
 
     codec: str
     sample_rate: int
     channels: int
+    default: bool = True
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,8 @@ class MediaInfo:
         height: pixels as shown, after rotation is applied.
         fps: average pictures per second, 0 if unknown.
         duration: seconds, 0 if unknown.
-        audio: the sound tracks in the order of the file.
+        audio: the sound tracks that can be decoded, as `audio_track` counts them.
+        undecodable: sound tracks for which no decoder is known.
     """
 
     container: str
@@ -73,6 +80,7 @@ class MediaInfo:
     fps: float
     duration: float
     audio: tuple[AudioTrack, ...]
+    undecodable: int = 0
 
 
 class Picture:
@@ -153,46 +161,110 @@ def probe(path: Path) -> MediaInfo:
         InputError: it cannot be opened.
     """
     with opened(path) as container:
-        tracks = tuple(
-            AudioTrack(stream.codec_context.name, stream.sample_rate or 0, stream.channels)
-            for stream in container.streams.audio
-        )
+        tracks = tuple(_audio_track(stream) for stream in audio_streams(container))
+        undecodable = len(container.streams.audio) - len(tracks)
         duration = float(container.duration / av.time_base) if container.duration else 0.0
-        video = _video_stream(container)
+        video = video_stream(container)
         if video is None:
-            return MediaInfo(container.format.name, "", 0, 0, 0.0, duration, tracks)
+            return MediaInfo(container.format.name, "", 0, 0, 0.0, duration, tracks, undecodable)
         width, height, fps = video.width, video.height, float(video.average_rate or 0)
         name = video.codec_context.name
         for frame in itertools.islice(decoded(container, video, path), 1):
             width, height = Picture(frame).size
-        return MediaInfo(container.format.name, name, width, height, fps, duration, tracks)
+        return MediaInfo(container.format.name, name, width, height, fps, duration, tracks, undecodable)
 
 
-def pictures(path: Path, threads: int = 1) -> Iterator[Picture]:
+def _audio_track(stream: AudioStream) -> AudioTrack:
+    title = stream.metadata.get("title") or stream.metadata.get("language", "").removeprefix("und")
+    default = Disposition.default in stream.disposition
+    return AudioTrack(stream.codec_context.name, stream.sample_rate or 0, stream.channels, default, title)
+
+
+def pictures(path: Path, threads: int = 1, blank: bool = False, report: Report | None = None) -> Iterator[Picture]:
     """The pictures of a file on the 25 fps grid; a source picture that is shown twice is the same object twice.
+
+    Where a picture is damaged or missing, the last one is held.
 
     Args:
         path: any file that libav reads.
         threads: decoder threads, 0 for one per processor.
+        blank: show black where the file has had no picture for `FREEZE` seconds, so that nobody is followed in a still.
+        report: gets the counts of pictures and the notes on what is damaged or missing, when all have been read.
 
     Raises:
-        InputError: it cannot be opened or decoded, or its timestamps jump.
+        InputError: it cannot be opened or decoded, too much of it is damaged, or its timestamps jump.
     """
+    report = Report() if report is None else report
     with opened(path) as container:
-        stream = _video_stream(container)
+        stream = video_stream(container)
         if stream is None:
             raise InputError(path, "no video")
         if stream.width * stream.height > MAX_PIXELS:
             raise InputError(path, f"pictures of {stream.width}x{stream.height} pixels are larger than 8K")
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = threads
-        timed = _timed(_deinterlaced(decoded(container, stream, path), stream), stream)
-        empty = True
-        for _, picture in on_grid(timed, path):
-            empty = False
+        source = _Source(path, stream, report)
+        frames = _deinterlaced(decoded(container, stream, path, source.damaged), stream)
+        for _, picture in on_grid(source.timed(frames, blank), path):
             yield picture
-        if empty:
-            raise InputError(path, "cannot be decoded: no picture in the video stream")
+        source.finish()
+
+
+class _Source:
+    """The pictures of a stream as they come from the decoder, and the account of them."""
+
+    def __init__(self, path: Path, stream: VideoStream, report: Report) -> None:
+        self._path, self._report = path, report
+        self._usual = 1 / Fraction(stream.average_rate or stream.guessed_rate or FPS)
+        self._packets = running_clock(path).packets[stream.index]
+        self._damage = Damage("pictures", "the last one before is held")
+        self._origin: Fraction | None = None
+        self._end = Fraction(0)
+
+    def damaged(self, time: Fraction | None, duration: Fraction) -> None:
+        """Count a packet or picture that cannot be decoded; before the first that can, there is no clock yet."""
+        if self._origin is not None:
+            self._damage.add(float((self._end if time is None else time) - self._origin), float(duration))
+
+    def timed(self, frames: Iterable[av.VideoFrame], blank: bool) -> Iterator[tuple[Fraction, Fraction, Picture]]:
+        """Start, duration and picture; and black ones where none has come for long, if these are asked for."""
+        shown: Picture | None = None
+        for frame in frames:
+            start = _time(frame, self._end)
+            # Some containers know no duration; the last picture then stays as long as an average one.
+            duration = frame.duration * frame.time_base if frame.duration and frame.time_base else self._usual
+            if self._origin is None:
+                self._origin = start
+            elif shown is not None and FREEZE < start - self._end <= MAX_GAP:
+                gap = float(self._end - self._origin), float(start - self._origin)
+                self._report.notes.append(Note(gap[0], f"no pictures from {gap[0]:.2f} to {gap[1]:.2f} s"))
+                if blank:
+                    yield self._end + FREEZE, start - self._end - FREEZE, _black(shown)
+            self._report.used += 1
+            self._end = start + self._usual
+            shown = Picture(frame)
+            yield start, duration, shown
+
+    def finish(self) -> None:
+        """Complete the report.
+
+        Raises:
+            InputError: there was no picture, or too much is damaged.
+        """
+        if self._origin is None:
+            raise InputError(self._path, "cannot be decoded: no picture in the video stream")
+        self._report.pictures += self._packets
+        self._report.notes += self._damage.check(self._path, float(self._report.used * self._usual))
+        for restart in running_clock(self._path).restarts:
+            time = float(restart.time - self._origin)
+            text = f"the clock of the file starts over at {time:.2f} s (from {float(restart.old):.2f} to"
+            self._report.notes.append(Note(time, f"{text} {float(restart.new):.2f} s); followed"))
+        self._report.notes.sort()
+
+
+def _black(picture: Picture) -> Picture:
+    width, height = picture.size
+    return Picture(av.VideoFrame.from_ndarray(np.zeros((height, width, 3), np.uint8), format="rgb24"))
 
 
 def read_frames(path: Path, threads: int = 1) -> Iterator[np.ndarray]:
@@ -216,56 +288,63 @@ def stills(path: Path, count: int, seconds: int = 4) -> np.ndarray:
     return np.stack([start[at].rgb for at in np.linspace(0, len(start) - 1, count).astype(int)])
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """A file of a stranger, opened with care.
-
-    Raises:
-        InputError: it cannot be opened, or makes libav read other files.
-    """
-    if Path(path).is_dir():
-        raise InputError(path, "is a folder", "give a video file")
-    try:
-        # file: keeps names with a colon from being read as a protocol
-        container = av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(path, f"cannot be opened: {short(error)}") from error
-    with container:
-        if container.format.name in PLAYLISTS:
-            raise InputError(path, "cannot be opened: is a list of other files", "give the files themselves")
-        yield container
-
-
-def _video_stream(container: InputContainer) -> VideoStream | None:
-    """The first stream that moves; cover pictures of sound files are no video."""
-    for stream in container.streams.video:
-        if Disposition.attached_pic not in stream.disposition:
-            return stream
-    return None
-
-
 def first_picture(path: Path) -> Fraction | None:
     """Timestamp of the first picture, the origin of the clock; None for a file without video."""
     with opened(path) as container:
-        stream = _video_stream(container)
+        stream = video_stream(container)
         if stream is not None:
             for frame in decoded(container, stream, path):
                 return _time(frame, Fraction(0))
     return None
 
 
-def decoded(container: InputContainer, stream: VideoStream | AudioStream, path: Path) -> Iterator[Any]:
-    """The frames of a stream in order of presentation."""
+def decoded(
+    container: InputContainer,
+    stream: VideoStream | AudioStream,
+    path: Path,
+    damaged: Callable[[Fraction | None, Fraction], None] = lambda time, duration: None,
+) -> Iterator[Any]:
+    """The frames of a stream in order of presentation, on the `running_clock` of the file.
+
+    Args:
+        container: `path`, opened.
+        stream: of it.
+        path: of the file.
+        damaged: called for each packet or picture that cannot be decoded and is left out, with its time, None where it
+            has none, and its duration, in seconds.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    usual = 1 / Fraction(getattr(stream, "average_rate", None) or FPS)
+    clock = running_clock(path)
     try:
-        for packet in itertools.chain(container.demux(stream), [None]):
+        for packet in itertools.chain(clock.running(container.demux(stream)), [None]):
             if packet is not None and not packet.size:
                 continue  # Theora's "the same picture again", which libav refuses; or PyAV's own sign of the end
-            for frame in stream.decode(packet):
+            if packet is not None and packet.is_corrupt and stream.type == "audio":
+                damaged(*_span(packet, usual))  # decoders of sound do not notice, and give noise
+                continue
+            try:
+                frames = stream.decode(packet)
+            except av.error.InvalidDataError:
+                damaged(*(_span(packet, usual) if packet is not None else (None, usual)))
+                continue
+            for frame in frames:
                 if getattr(frame, "is_corrupt", False):
-                    raise InputError(path, f"cannot be decoded: damaged data at {float(frame.time or 0):.2f} s")
-                yield frame
+                    damaged(*_span(frame, usual))
+                else:
+                    yield frame
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise InputError(path, f"cannot be decoded: {short(error)}") from error
+
+
+def _span(item: av.Packet | av.VideoFrame | av.AudioFrame, usual: Fraction) -> tuple[Fraction | None, Fraction]:
+    """Start and duration of a packet or a frame, seconds."""
+    base = item.time_base
+    if base is None:
+        return None, usual
+    return (None if item.pts is None else item.pts * base), (item.duration * base if item.duration else usual)
 
 
 def _deinterlaced(frames: Iterator[av.VideoFrame], stream: VideoStream) -> Iterator[av.VideoFrame]:
@@ -297,24 +376,8 @@ def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
             return
 
 
-def _timed(frames: Iterable[av.VideoFrame], stream: VideoStream) -> Iterator[tuple[Fraction, Fraction, Picture]]:
-    usual = 1 / Fraction(stream.average_rate or stream.guessed_rate or FPS)
-    expected = Fraction(0)
-    for frame in frames:
-        start = _time(frame, expected)
-        # Some containers know no duration; the last picture then stays as long as an average one.
-        duration = frame.duration * frame.time_base if frame.duration and frame.time_base else usual
-        expected = start + duration
-        yield start, duration, Picture(frame)
-
-
 def _time(frame: av.VideoFrame, expected: Fraction) -> Fraction:
     return expected if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-
-
-def short(error: Exception) -> str:
-    """What libav says, without its numbers and the file's name."""
-    return str(getattr(error, "strerror", "") or error).strip()
 
 
 _ENDINGS = "3g2 3gp asf avi dv f4v flv m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogg ogv rm ts vob webm wmv"

@@ -15,7 +15,7 @@ from av.stream import Disposition, Stream
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import decode
+from syncnet_lib.media.streams import opened, short
 
 COPIED = ("video", "audio", "subtitle")
 """Kinds of streams that are copied; time codes and other data of cameras belong to one container and stay behind."""
@@ -51,7 +51,7 @@ def inspect(path: Path) -> Packets:
     Raises:
         InputError: it cannot be opened, or has no pictures or no sound.
     """
-    with decode.opened(path) as container:
+    with opened(path) as container:
         streams = _copied(container)
         first: dict[int, Fraction] = {}
         hashes = {stream.index: hashlib.sha256() for stream in streams}
@@ -120,7 +120,7 @@ def refused(out: Path) -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, ValueError) as error:
-        cause = f"{out.suffix or 'a file without suffix'} cannot hold these streams ({decode.short(error)})"
+        cause = f"{out.suffix or 'a file without suffix'} cannot hold these streams ({short(error)})"
         raise InputError(out, cause, "give an output that ends in .mkv, which holds nearly everything") from None
 
 
@@ -128,7 +128,7 @@ def _copy(path: Path, made: Path, delay: Fraction, name: str) -> None:
     first = first_sound(path)
     # mp4 and mov place a late stream by an edit list, in steps of 1/1000 s unless told otherwise.
     options = {"movie_timescale": str(MOVIE_TICKS)} if made.suffix.lower() in EDIT_LISTS else {}
-    with decode.opened(path) as source, av.open(f"file:{made}", "w", options=options) as target:
+    with opened(path) as source, av.open(f"file:{made}", "w", options=options) as target:
         if target.format.name in UNTIMED:
             raise InputError(name, f"{made.suffix} files keep no times", "give an output that ends in .mkv or .mp4")
         streams = _copied(source)
@@ -194,7 +194,7 @@ def move(packet: av.Packet, seconds: Fraction) -> None:
 
 def first_sound(path: Path) -> Fraction:
     """When the first packet of sound starts, seconds."""
-    with decode.opened(path) as container:
+    with opened(path) as container:
         times = (moment(packet) for packet in packets(container, list(container.streams.audio), path))
         return next((time for time in times if time is not None), Fraction(0))
 
@@ -214,7 +214,7 @@ def packets(container: InputContainer, streams: Sequence[Stream], path: Path) ->
             if packet.size:
                 yield packet
     except av.error.FFmpegError as error:
-        raise InputError(path, f"cannot be read: {decode.short(error)}") from error
+        raise InputError(path, f"cannot be read: {short(error)}") from error
 
 
 def moment(packet: av.Packet) -> Fraction | None:
