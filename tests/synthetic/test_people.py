@@ -21,8 +21,14 @@ def test_people_differ_and_stay_the_same() -> None:
 def test_every_voice_exists() -> None:
     for accent in people._ACCENTS + people._FOREIGN:
         speak("bin", Voice(accent, rate=200, pitch=50))
-    for variant in people._MALE + people._FEMALE:
+    for variant in {*people._MALE, *people._FEMALE} - set(people._CRASHES):
         speak("bin", Voice(f"en+{variant}", rate=200, pitch=50))
+
+
+def test_a_variant_that_crashes_the_synthesiser_is_never_used() -> None:
+    names = [people.identity(1, n).voice.name.partition("+")[2] for n in range(41)]
+    assert names[31] == "robert"  # drawn as rob: one word of its sentences would end the process
+    assert not set(names) & set(people._CRASHES)
 
 
 def test_sentences_vary_and_some_follow_the_grammar_of_grid() -> None:
