@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import skimage.data
 
 from syncnet_lib.dataset import grid, sources
 from syncnet_lib.dataset.sources import CorpusSettings
@@ -117,6 +119,18 @@ def test_synthetic_survives_the_emptying_of_raw(tmp_path: Path) -> None:
     videos, base = sources.load(tmp_path / "raw", tmp_path)
     assert base == tmp_path / "raw"
     assert all((base / path).is_file() for path in videos.path)
+
+
+def test_portraits_that_cannot_be_animated_are_skipped_with_a_reason(tmp_path: Path) -> None:
+    head = skimage.data.astronaut()[:330, 60:400, ::-1]
+    (tmp_path / "faces").mkdir()
+    for name, image in (("a", head), ("b", head[:, ::-1]), ("nobody", head * 0)):
+        cv2.imwrite(str(tmp_path / "faces" / f"{name}.png"), image)
+    settings = CorpusSettings(clips=2, identities=2, seconds=1.0, noisy_share=0.0, portraits="faces")
+    made = make(tmp_path, settings)
+    assert len(made.videos) == 2
+    skipped = pd.read_csv(tmp_path / "raw" / "skipped.csv")
+    assert skipped.to_numpy().tolist() == [["nobody.png", "no face is found in it"]]
 
 
 class Server(ThreadingHTTPServer):
