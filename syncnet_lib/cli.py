@@ -204,7 +204,10 @@ def render(path: In, out: Out, checkpoint: Checkpoint = "small", vshift: Vshift 
     inputs.check(path, cropped=False)
     files.check_new(out)
 
-    from syncnet_lib.measurement import analyse, checkpoints, overlay, table, verdict
+    from syncnet_lib.measurement import batch, checkpoints, table
+
+    with batch.stopping_at_once():
+        from syncnet_lib.measurement import analyse, overlay, verdict
 
     model, info = checkpoints.load(checkpoint, device)
     settings = analyse.settings_for(model, vshift, None, cropped=False)

@@ -3,11 +3,17 @@
 A single video is decoded by a process of its own, which is at its first faces while this one still loads torch. What
 happens to that process, a crash in a decoder's native code or a file that takes for ever, is that file's failure.
 Nothing of torch, OpenCV or libav is imported here before there is something to measure.
+
+Processes end by themselves when a video takes longer than extraction would let it: a decoder that hangs in native code
+cannot be asked to stop.
 """
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
+import os
+import signal
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
@@ -30,6 +36,11 @@ if TYPE_CHECKING:
 
 AHEAD = 32
 """Events, crops of some frames each, that may wait for the network: 80 MB of faces."""
+TIME_LIMIT, LEAST_SECONDS = 20, 60
+"""Longest work on a video in a process of its own, as a multiple of its duration, and what is always allowed; as in
+extraction."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 VERSION = 2
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
@@ -77,8 +88,9 @@ def run(paths: Sequence[Path], options: Options, workers: int, kept: Journal) ->
     """
     alone = len(paths) == 1 and workers == 0 and not len(kept)
     with _decoding(paths[0], options) if alone else contextlib.nullcontext() as events:
-        model, info = checkpoints.load(options.checkpoint, options.device)
-        same = [VERSION, info.sha256, _settings(model, options).model_dump()]
+        with stopping_at_once():
+            model, info = checkpoints.load(options.checkpoint, options.device)
+            same = [VERSION, info.sha256, _settings(model, options).model_dump()]
         todo = []
         for path in paths:
             result = kept.find(path, same)
@@ -112,6 +124,25 @@ def measure(path: Path, options: Options) -> Result:
     return outcome
 
 
+@contextlib.contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """Ctrl-C in here ends the process without unwinding: for the import of torch, whose native parts turn the
+    KeyboardInterrupt into errors of their own, or lose it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may answer signals
+        return
+
+    def stop(*_: object) -> None:
+        os.write(2, b"stopped\n")
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def failure(path: Path | str, error: Exception) -> Failure:
     """An exception as the outcome of a video."""
     told = explained(error, path)
@@ -125,7 +156,7 @@ def _decoding(path: Path, options: Options) -> contextlib.closing[prefetch.Apart
     return contextlib.closing(prefetch.Apart(_decode, *arguments, count=AHEAD))
 
 
-def _decode(path: Path, crop: Crop, cropped: bool, lead: int) -> Iterator[Event]:
+def _decode(path: Path, crop: Crop, cropped: bool, lead: int, least: float = LEAST_SECONDS) -> Iterator[Event]:
     import cv2
     from tqdm import tqdm
 
@@ -134,7 +165,34 @@ def _decode(path: Path, crop: Crop, cropped: bool, lead: int) -> Iterator[Event]
 
     cv2.setNumThreads(1)  # the tracker's pictures are small
     tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a process that is killed leaves
-    return watch(path, TrackSettings(), crop, cropped, lead, progress=True)
+    with _limited(path, least):
+        yield from watch(path, TrackSettings(), crop, cropped, lead, progress=True)
+
+
+@contextlib.contextmanager
+def _limited(path: Path, least: float = LEAST_SECONDS) -> Iterator[None]:
+    """End this process, where it is a worker, if a video takes longer than a multiple of its duration, or `least`."""
+    from syncnet_lib.media import decode
+
+    if multiprocessing.parent_process() is None:
+        yield
+        return
+    timer = _ending(least)  # to open a file may hang too
+    try:
+        with contextlib.suppress(InputError):  # which is told where the file is read
+            duration = 0.0 if path.is_dir() else decode.probe(path).duration
+            timer.cancel()
+            timer = _ending(max(least, TIME_LIMIT * duration))
+        yield
+    finally:
+        timer.cancel()
+
+
+def _ending(seconds: float) -> threading.Timer:
+    timer = threading.Timer(seconds, os._exit, [1])
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _settings(model: SyncNet, options: Options) -> InferSettings:
@@ -151,5 +209,6 @@ def _work(job: _Job) -> tuple[str, Result]:
 
     cv2.setNumThreads(1)  # the tracker's pictures are small, and the processes are the parallelism
     model, info = checkpoints.load(job.options.checkpoint, job.options.device)
-    result = measure(job.path, model, info, _settings(model, job.options), job.progress, job.events)
+    with _limited(job.path):
+        result = measure(job.path, model, info, _settings(model, job.options), job.progress, job.events)
     return journal.digest(job.path), result

@@ -190,6 +190,7 @@ class Timeline:
                     found = best[0], rate, best[1]
             if found is None:
                 return None
+        assert found is not None
         _, rate, start = found
         seen = np.abs(start + rate * seconds) <= self._reach
         first, last = (float(each) for each in seconds[seen][[0, -1]])
