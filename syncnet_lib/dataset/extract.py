@@ -29,6 +29,8 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.stopwatch import Stopwatch
 
+__all__ = ["PHASES", "ExtractSettings", "extract", "refused_stills"]
+
 VERSION = 5
 """Raised when extraction gives other clips for the same settings: cached results are then made anew."""
 

@@ -80,7 +80,9 @@ def mouth_crop(picture: Picture, mouth: Float[np.ndarray, "4"]) -> UInt8[np.ndar
     return gray_crop(picture, geometry.square(x, y, side, roll, MOUTH_SIZE), MOUTH_SIZE)
 
 
-def face_crop(picture: Picture, box: Float[np.ndarray, "3"], crop_scale: float) -> UInt8[np.ndarray, "224 224 3"]:
+def face_crop(
+    picture: Picture, box: Float[np.ndarray, "3"], crop_scale: float, turns: int = 0
+) -> UInt8[np.ndarray, "224 224 3"]:
     """RGB face by the geometry of [syncnet_python] (run_pipeline.py, crop_video).
 
     Args:
@@ -88,9 +90,13 @@ def face_crop(picture: Picture, box: Float[np.ndarray, "3"], crop_scale: float) 
         box: centre x, y and half the longer side of the face's box, pixels.
         crop_scale: margin; the square reaches (1 + crop_scale) half sides to the left and right, and is moved down by
             crop_scale half sides.
+        turns: quarter turns clockwise of the head, which the crop shows upright.
     """
     x, y, half = box
-    to_crop = geometry.square(x, y + half * crop_scale, 2 * half * (1 + crop_scale), 0.0, FACE_SIZE)
+    # Towards the chin: exact for whole quarters, so that an upright face is moved down and not aside.
+    right, down = ((0, 1), (-1, 0), (0, -1), (1, 0))[turns % 4]
+    middle = x + right * half * crop_scale, y + down * half * crop_scale
+    to_crop = geometry.square(*middle, 2 * half * (1 + crop_scale), turns * np.pi / 2, FACE_SIZE)
     return sample(picture.rgb, to_crop, FACE_SIZE, PAD_VALUE)
 
 

@@ -1,15 +1,18 @@
 """Faces in a picture: mediapipe's detectors and face mesh, and the geometry of the crops that follow from the mesh."""
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from syncnet_lib.faces import geometry
 from syncnet_lib.faces.crops import full_range, gray_crop
 from syncnet_lib.faces.geometry import (
     DETECTOR_SIZE,
@@ -27,6 +30,12 @@ from syncnet_lib.media.decode import Picture
 
 CONFIDENCE = 0.5
 """Score from which a detection counts (mediapipe's default)."""
+SURELY_UPRIGHT, FILLED = 0.88, 1.1
+"""Score of a detection, and side of the fitted mesh over that of the detection's region: a face that reaches either is
+within about 45 degrees of upright. Of 78 people, each in four quarter turns, all 68 wrong fits stay below both (at most
+0.86 and 1.08), as do 7 of the 76 upright faces."""
+SAME_BOX = 0.3
+"""Overlap (IoU) from which two detections are of one face."""
 
 
 class _Graphs:
@@ -111,28 +120,40 @@ def silent_stderr() -> Iterator[None]:
         os.close(kept)
 
 
-def detect(picture: Picture, region: Region) -> list[tuple[Box, Roi]]:
-    """Find faces in a part of a picture.
+class Detection(NamedTuple):
+    """A face that a detector found.
 
-    Returns:
-        For each face its box and the region for `mesh`, in pixels of the picture.
+    Attributes:
+        box: pixels of the picture.
+        roi: region for `mesh`.
+        score: 0-1.
     """
+
+    box: Box
+    roi: Roi
+    score: float
+
+
+def detect(picture: Picture, region: Region) -> list[Detection]:
+    """Find faces in a part of a picture."""
     part = picture.luma[region.top : region.top + region.height, region.left : region.left + region.width]
     scale = DETECTOR_SIZE / max(part.shape)
     if scale < 1:
         part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    image = cv2.cvtColor(full_range(picture, part), cv2.COLOR_GRAY2RGB)
+    part = np.ascontiguousarray(np.rot90(full_range(picture, part), region.turns))
+    image = cv2.cvtColor(part, cv2.COLOR_GRAY2RGB)
     found = _graphs.run("full" if region.full_range else "short", image) or []
     faces = []
     for detection in found:
         data = detection.location_data
         box, (right_eye, left_eye) = data.relative_bounding_box, data.relative_keypoints[:2]
-        left, top = region.left + box.xmin * region.width, region.top + box.ymin * region.height
-        right, bottom = left + box.width * region.width, top + box.height * region.height
-        across, down = (left_eye.x - right_eye.x) * region.width, (left_eye.y - right_eye.y) * region.height
+        corners = region.position(box.xmin, box.ymin), region.position(box.xmin + box.width, box.ymin + box.height)
+        (left, right), (top, bottom) = (sorted(values) for values in zip(*corners, strict=True))
+        eyes = region.position(right_eye.x, right_eye.y), region.position(left_eye.x, left_eye.y)
+        across, down = (there - here for here, there in zip(*eyes, strict=True))
         outline = Box(left, top, right, bottom)
-        side = MESH_MARGIN * max(right - left, bottom - top)
-        faces.append((outline, Roi(*outline.centre, side, float(np.arctan2(down, across)))))
+        roi = Roi(*outline.centre, MESH_MARGIN * max(right - left, bottom - top), math.atan2(down, across))
+        faces.append(Detection(outline, roi, float(detection.score[0])))
     return faces
 
 
@@ -156,6 +177,26 @@ def mesh(picture: Picture, roi: Roi) -> Face | None:
     points = np.array([(marks[number].x, marks[number].y) for number in POINTS]) * MESH_SIZE - 0.5
     back = cv2.invertAffineTransform(to_patch)
     return Face((points @ back[:, :2].T + back[:, 2]).astype(np.float32))
+
+
+def fit(picture: Picture, found: Detection) -> Face | None:
+    """Fit the face mesh to a detection, also where a detector took a face for upright that is not.
+
+    The detectors find faces that lie on their side or upside down too, with a lower score and the eyes where the mouth
+    is. Turned upright, such a face scores more.
+
+    Returns:
+        The face, or None where the model says that there is none.
+    """
+    face = mesh(picture, found.roi)
+    if face is None or found.score >= SURELY_UPRIGHT or face.roi.side >= FILLED * found.roi.side:
+        return face
+    around = geometry.around(found.box, *picture.size)
+    others = [other for turns in range(4) for other in detect(picture, replace(around, turns=turns))]
+    same = [other for other in others if other.box.iou(found.box) >= SAME_BOX]
+    best = max(same, key=lambda other: other.score, default=found)
+    turned = math.cos(best.roi.angle - found.roi.angle) < math.cos(math.pi / 4)
+    return mesh(picture, best.roi) if turned else face
 
 
 def likeness(picture: Picture, face: Face, other_picture: Picture, other: Face) -> float:

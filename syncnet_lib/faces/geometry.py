@@ -1,7 +1,7 @@
 """Where a face is in a picture: boxes, landmarks, regions to search, and the transforms of crops."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -155,6 +155,8 @@ class Region:
         height: pixels.
         full_range: mediapipe's model for faces from a seventh of the region's side, in place of the faster one for
             faces from a third.
+        turns: quarter turns counter-clockwise by which the region is turned before the search, for faces that lie on
+            their side or upside down: the models find those within about 45 degrees of upright.
     """
 
     left: int
@@ -162,6 +164,12 @@ class Region:
     width: int
     height: int
     full_range: bool
+    turns: int = 0
+
+    def position(self, x: float, y: float) -> tuple[float, float]:
+        """Position in the picture, pixels, of a point of the turned region, as shares of its width and height."""
+        x, y = [(x, y), (1 - y, x), (1 - x, 1 - y), (y, 1 - x)][self.turns]
+        return self.left + x * self.width, self.top + y * self.height
 
 
 def whole(width: int, height: int) -> Region:
@@ -187,6 +195,18 @@ def tiles(width: int, height: int, min_face_size: int) -> list[Region]:
         if side * SMALLEST <= min_face_size:
             break
     return regions
+
+
+def turned(width: int, height: int, min_face_size: int, turns: int) -> list[Region]:
+    """Where faces that do not stand upright are sought: the whole picture, and the largest squares of `tiles`.
+
+    Args:
+        width, height, min_face_size: as for `tiles`.
+        turns: quarter turns counter-clockwise that bring such a face upright, 1-3.
+    """
+    side = min(width, height)
+    regions = [whole(width, height), *(each for each in tiles(width, height, min_face_size) if each.width == side)]
+    return [replace(region, turns=turns) for region in regions]
 
 
 def _starts(length: int, side: int) -> list[int]:

@@ -84,6 +84,7 @@ class _Held:
     Attributes:
         previous: thumbnail of the picture before it.
         change: from that one to this one, as in `ShotFinder`.
+        compared: how many pictures after it have been compared with the one before it.
     """
 
     picture: Picture
@@ -91,12 +92,14 @@ class _Held:
     previous: np.ndarray
     cut: Cut
     change: float
+    compared: int = 0
 
 
 def find_cuts(pictures: Iterable[Picture], threshold: float) -> Iterator[tuple[Picture, Cut]]:
     """Each picture of a video with whether a shot begins with it.
 
-    While a change may still turn out to be a flash, pictures are held back, `FLASH_FRAMES` at most.
+    While a change may still turn out to be a flash, pictures are held back, `FLASH_FRAMES` at most. Where the size or
+    the rotation of the pictures changes, a shot begins in any case.
 
     Args:
         pictures: of the 25 fps grid.
@@ -104,13 +107,19 @@ def find_cuts(pictures: Iterable[Picture], threshold: float) -> Iterator[tuple[P
     """
     finder = ShotFinder(threshold)
     held: deque[_Held] = deque()
-    previous = None
+    geometry = previous = None
     for picture in pictures:
         thumbnail = picture.thumbnail(THUMBNAIL)
-        cut = finder.cut_before(thumbnail)
-        held.append(_Held(picture, thumbnail, thumbnail if previous is None else previous, cut, finder.change))
-        previous = thumbnail
-        yield from _decided(held, FLASH_FRAMES)
+        if previous is None or picture.geometry != geometry:
+            yield from _decided(held, 0)
+            finder = ShotFinder(threshold)
+            finder.cut_before(thumbnail)
+            yield picture, Cut.NO if previous is None else Cut.YES
+        else:
+            cut = finder.cut_before(thumbnail)
+            held.append(_Held(picture, thumbnail, previous, cut, finder.change))
+            yield from _decided(held, FLASH_FRAMES)
+        geometry, previous = picture.geometry, thumbnail
     yield from _decided(held, 0)
 
 
@@ -135,9 +144,10 @@ def _decided(held: deque[_Held], waiting: int) -> Iterator[tuple[Picture, Cut]]:
 def _flash_length(held: deque[_Held]) -> int:
     """After how many of the held pictures the one before them comes back; 0 where it has not."""
     first = held[0]
-    for number, later in enumerate(itertools.islice(held, 1, FLASH_FRAMES + 1), 1):
+    for later in itertools.islice(held, first.compared + 1, FLASH_FRAMES + 1):
+        first.compared += 1
         if _difference(first.previous, later.thumbnail) < COME_BACK * first.change:
-            return number
+            return first.compared
     return 0
 
 

@@ -70,6 +70,7 @@ class Track:
         number: of the track within the video, from 0.
         first, last: frames of the video in which it was found first and last.
         face: where it was found last.
+        turns: quarter turns clockwise of the head where it was found first, 0 where it stands upright.
         missing: whether it was not found at the last attempt.
         refused: why it is not used, "" if it is.
         emitted: crops made so far.
@@ -85,6 +86,7 @@ class Track:
     first: int
     last: int
     face: Face
+    turns: int = 0
     missing: bool = False
     refused: str = ""
     emitted: int = 0
@@ -249,9 +251,13 @@ class FaceTracker:
             count = turn % 2
         for tile in itertools.islice(itertools.cycle(tiles), self._tile, self._tile + count):
             if turn == 0 and self._open:
-                break
+                return
             yield tile
             self._tile = (self._tile + 1) % len(tiles)
+        # Nobody stands upright: at the beginning of a shot all other directions are tried, in turn later on.
+        for turns in (1, 3, 2) if turn == 0 else (1 + turn % 3,):
+            if not self._open:
+                yield from geometry.turned(width, height, self.settings.min_face_size, turns)
 
     def _people_changed(self, picture: Picture) -> bool:
         """Whether other people are in this picture than in those before."""
@@ -275,10 +281,10 @@ class FaceTracker:
 
     def _search(self, picture: Picture, region: Region) -> None:
         """Find faces that are not followed yet, or missing, in a part of a picture."""
-        for box, roi in detect.detect(picture, region):
-            if any(not track.missing and track.face.box.iou(box) >= SAME_FACE for track in self._open):
+        for found in detect.detect(picture, region):
+            if any(not track.missing and track.face.box.iou(found.box) >= SAME_FACE for track in self._open):
                 continue
-            face = detect.mesh(picture, roi)
+            face = detect.fit(picture, found)
             if face is None or face.box.size < self.settings.min_face_size:
                 continue
             if any(self._same(face, track) for track in self._open):
@@ -291,7 +297,7 @@ class FaceTracker:
                     best.faceless += gap - 1
                 best.add(self._now, face)
             else:
-                track = Track(self._shot, self._count, self._now, self._now, face)
+                track = Track(self._shot, self._count, self._now, self._now, face, round(face.angle / (np.pi / 2)) % 4)
                 track.add(self._now, face)
                 self._trace_back(track)
                 self._open.append(track)
@@ -340,7 +346,7 @@ class FaceTracker:
             track.sharpness += sum(sharpness(crop) for crop in mouth)
         if self._face:
             scale = self.settings.crop_scale
-            face = np.stack([face_crop(*pair, scale) for pair in zip(shown, boxes, strict=True)])
+            face = np.stack([face_crop(*pair, scale, track.turns) for pair in zip(shown, boxes, strict=True)])
         track.emitted += stop - start
         while len(track.rows) > 1 and track.rows[1][0] <= stop - REACH - 1:
             track.rows.popleft()  # no later crop depends on it

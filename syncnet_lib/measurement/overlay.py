@@ -92,18 +92,32 @@ def _encoded(video: VideoStream, frames: Iterator[np.ndarray]) -> Iterator[av.Pa
 
 
 def _drawn(path: Path, found: Analysis, result: Result) -> Iterator[np.ndarray]:
-    """The pictures with what was found, cut to even sides, which H.264 wants."""
+    """The pictures with what was found, all of the size of the first, with even sides, which H.264 wants."""
     tracks = list(zip(found.tracks, result.tracks, strict=True))
+    size = None
     for number, picture in enumerate(decode.pictures(path)):
         pixels = picture.rgb
-        pixels = np.ascontiguousarray(pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2])
+        size = size or (pixels.shape[1] // 2 * 2, pixels.shape[0] // 2 * 2)
         headline = f"{result.verdict} (confidence {result.confidence:.2g}, {result.meaning})"
         _text(pixels, headline, (0, pixels.shape[0]), SURE if result.sureness == "sure" else UNSURE)
         for measured, verdict in tracks:
             at = number - measured.first
             if 0 <= at < len(measured.boxes):
                 _face(pixels, measured.boxes[at], verdict, at, result.sureness == "sure")
-        yield pixels
+        yield _fitted(pixels, size)
+
+
+def _fitted(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture in true proportions in the middle of one of this width and height; black around it."""
+    width, height = size
+    if pixels.shape[1] - width in (0, 1) and pixels.shape[0] - height in (0, 1):
+        return np.ascontiguousarray(pixels[:height, :width])
+    scale = min(width / pixels.shape[1], height / pixels.shape[0])
+    inner = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    fitted = np.zeros((height, width, 3), np.uint8)
+    fitted[top : top + inner[1], left : left + inner[0]] = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
+    return fitted
 
 
 def _face(pixels: np.ndarray, box: np.ndarray, verdict: TrackResult, at: int, sure: bool) -> None:

@@ -38,6 +38,13 @@ MAX_PIXELS = 8192 * 4320
 FREEZE = 5
 """Seconds for which a stream may freeze; a longer gap is a camera that is off."""
 
+SQUARE = Fraction(1)
+"""Aspect ratio of a square pixel."""
+SQUARE_ENOUGH = 0.01
+"""Deviation from a square pixel that counts as none: what encoders leave when they round sizes."""
+MAX_ASPECT = 4
+"""Largest aspect ratio of a pixel, either way, that is believed; a damaged header can declare anything."""
+
 
 @dataclass(frozen=True)
 class AudioTrack:
@@ -84,10 +91,15 @@ class MediaInfo:
 
 
 class Picture:
-    """One decoded source picture; conversions are made when asked for, once."""
+    """One decoded source picture; conversions are made when asked for, once.
 
-    def __init__(self, frame: av.VideoFrame) -> None:
-        self._frame = frame
+    Args:
+        frame: as decoded.
+        aspect: width of a coded pixel over its height; the picture is shown with square ones.
+    """
+
+    def __init__(self, frame: av.VideoFrame, aspect: Fraction = SQUARE) -> None:
+        self._frame, self._aspect = frame, aspect
         # libav gives the counter-clockwise angle that undoes the camera's; numpy turns counter-clockwise as well.
         self._turns = round(frame.rotation / 90) % 4
 
@@ -115,7 +127,8 @@ class Picture:
         return 16 << (depth - 8), 235 << (depth - 8)
 
     def thumbnail(self, longest: int) -> np.ndarray:
-        """(h, w, 3) uint8 BGR with the longer side at most `longest`, by picking pixels; not turned upright."""
+        """(h, w, 3) uint8 BGR with the longer side at most `longest`, by picking pixels; as coded, neither turned
+        upright nor in true proportions."""
         step = math.ceil(max(self._frame.width, self._frame.height) / longest)
         if not self._planar:
             return np.ascontiguousarray(self._frame.to_ndarray(format="bgr24")[::step, ::step])
@@ -134,9 +147,19 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, upright."""
+        """Width and height in pixels, upright and with square pixels."""
         width, height = self._frame.width, self._frame.height
+        if self._aspect > 1:
+            width = round(width * self._aspect)
+        else:
+            height = round(height / self._aspect)
         return (height, width) if self._turns % 2 else (width, height)
+
+    @property
+    def geometry(self) -> tuple[int, int, int]:
+        """Coded width and height, and the quarter turns that make it upright. Where this changes within a video,
+        positions in the pictures before and after it cannot be compared."""
+        return self._frame.width, self._frame.height, self._turns
 
     @cached_property
     def _planar(self) -> bool:
@@ -151,7 +174,12 @@ class Picture:
         return whole[:, : plane.width]
 
     def _upright(self, pixels: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
+        """Upright and with square pixels."""
+        if self._turns:
+            pixels = np.ascontiguousarray(np.rot90(pixels, self._turns))
+        if (pixels.shape[1], pixels.shape[0]) != self.size:
+            pixels = cv2.resize(pixels, self.size, interpolation=cv2.INTER_LINEAR)
+        return pixels
 
 
 def probe(path: Path) -> MediaInfo:
@@ -170,7 +198,7 @@ def probe(path: Path) -> MediaInfo:
         width, height, fps = video.width, video.height, float(video.average_rate or 0)
         name = video.codec_context.name
         for frame in itertools.islice(decoded(container, video, path), 1):
-            width, height = Picture(frame).size
+            width, height = Picture(frame, _aspect(video)).size
         return MediaInfo(container.format.name, name, width, height, fps, duration, tracks, undecodable)
 
 
@@ -218,6 +246,7 @@ class _Source:
         self._usual = 1 / Fraction(stream.average_rate or stream.guessed_rate or FPS)
         self._packets = running_clock(path).packets[stream.index]
         self._damage = Damage("pictures", "the last one before is held")
+        self._aspect = _aspect(stream)
         self._origin: Fraction | None = None
         self._end = Fraction(0)
 
@@ -242,7 +271,7 @@ class _Source:
                     yield self._end + FREEZE, start - self._end - FREEZE, _black(shown)
             self._report.used += 1
             self._end = start + self._usual
-            shown = Picture(frame)
+            shown = Picture(frame, self._aspect)
             yield start, duration, shown
 
     def finish(self) -> None:
@@ -286,6 +315,14 @@ def stills(path: Path, count: int, seconds: int = 4) -> np.ndarray:
     """
     start = list(itertools.islice(pictures(path), seconds * FPS))
     return np.stack([start[at].rgb for at in np.linspace(0, len(start) - 1, count).astype(int)])
+
+
+def _aspect(stream: VideoStream) -> Fraction:
+    """Width of a coded pixel over its height, as the file declares it."""
+    aspect = Fraction(stream.sample_aspect_ratio or SQUARE)
+    if abs(aspect - SQUARE) < SQUARE_ENOUGH or not 1 <= MAX_ASPECT * aspect <= MAX_ASPECT**2:
+        return SQUARE
+    return aspect
 
 
 def first_picture(path: Path) -> Fraction | None:
@@ -350,13 +387,21 @@ def _span(item: av.Packet | av.VideoFrame | av.AudioFrame, usual: Fraction) -> t
 def _deinterlaced(frames: Iterator[av.VideoFrame], stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Interlaced pictures with both their fields at the instant of the first; others pass untouched."""
     graph: av.filter.Graph | None = None
+    made_for: tuple[int, int, str] | None = None
     for frame in frames:
+        kind = frame.width, frame.height, frame.format.name
+        if graph is not None and kind != made_for:
+            graph.push(None)
+            yield from _pulled(graph)
+            graph = None
         if graph is None and not frame.interlaced_frame:
             yield frame
             continue
         if graph is None:
-            graph = av.filter.Graph()
-            source = graph.add_buffer(template=stream)
+            graph, made_for = av.filter.Graph(), kind
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=stream.time_base
+            )
             bwdif = graph.add("bwdif", "mode=send_frame:deint=interlaced")
             source.link_to(bwdif)
             bwdif.link_to(graph.add("buffersink"))

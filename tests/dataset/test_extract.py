@@ -433,3 +433,47 @@ def test_real_clips_keep_every_face(real_clips: Path, tmp_path: Path) -> None:
     assert len(skipped) == 0
     assert manifest.frames.tolist() == [75] * len(paths)
     assert manifest.faceless_share.max() == 0
+
+
+def test_another_size_within_a_file_is_another_clip_and_pixels_that_are_not_square_change_no_crop(
+    good: Path, tmp_path: Path
+) -> None:
+    def coded(size: tuple[int, int], aspect: int, first: int) -> list[av.Packet]:
+        encoder = av.CodecContext.create("libx264", "w")
+        encoder.width, encoder.height = size
+        encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, 25)
+        encoder.sample_aspect_ratio = Fraction(aspect)
+        encoder.options = {"bf": "0", "crf": "18"}
+        packets = []
+        for number in range(FRAMES):
+            frame = av.VideoFrame.from_ndarray(cv2.resize(_scene(number / 2), size), format="rgb24")
+            frame.pts, frame.time_base = first + number, Fraction(1, 25)
+            packets += encoder.encode(frame)
+        return packets + encoder.encode(None)
+
+    def write(path: Path, packets: list[av.Packet], size: tuple[int, int]) -> None:
+        with av.open(str(path), "w") as out:
+            video = out.add_stream("libx264", rate=25)
+            video.width, video.height, video.pix_fmt = *size, "yuv420p"
+            sound = out.add_stream("mp2", rate=16_000, layout="mono")
+            block = av.AudioFrame.from_ndarray(_sound(2 * FRAMES)[None], format="s16", layout="mono")
+            block.sample_rate, block.pts = 16_000, 0
+            resampler = av.AudioResampler(format=sound.format, layout="mono", rate=16_000, frame_size=sound.frame_size)
+            for part in [*resampler.resample(block), *resampler.resample(None)]:
+                out.mux(sound.encode(part))
+            out.mux(sound.encode(None))
+            for packet in packets:
+                packet.stream = video
+                out.mux(packet)
+
+    larger = coded((320, 240), 1, 0) + coded((480, 360), 1, FRAMES)
+    write(tmp_path / "larger.ts", larger, (320, 240))
+    write(tmp_path / "squeezed.ts", coded((160, 240), 2, 0), (160, 240))
+    manifest, _ = _extract([tmp_path / "larger.ts", tmp_path / "squeezed.ts"], tmp_path, tmp_path / "out")
+    spans = manifest[["video_id", "shot", "start_frame", "frames"]].to_records(index=False).tolist()
+    assert spans == [("larger.ts", 0, 0, FRAMES), ("larger.ts", 1, FRAMES, FRAMES), ("squeezed.ts", 0, 0, FRAMES)]
+    assert manifest.face_size[1] == pytest.approx(1.5 * manifest.face_size[0], rel=0.05)
+    assert manifest.face_size[2] == pytest.approx(manifest.face_size[0], rel=0.05)
+    mouths = [clips.load(tmp_path / "out" / "clips" / name).mouth[5:-5] for name in manifest.clip_id]
+    for other in mouths[1:]:
+        assert np.corrcoef(mouths[0].ravel(), other.ravel())[0, 1] > 0.9

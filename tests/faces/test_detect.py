@@ -4,6 +4,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
@@ -106,7 +107,7 @@ def test_the_mouth_crop_turns_with_the_head(angle: int) -> None:
     found = []
     for pixels in (straight, turned):
         picture = _picture(pixels)
-        (_, roi), *_ = detect.detect(picture, geometry.whole(320, 320))
+        (_, roi, _), *_ = detect.detect(picture, geometry.whole(320, 320))
         face = detect.mesh(picture, roi)
         assert face is not None
         face = detect.mesh(picture, face.roi)  # the second fit sees the head upright
@@ -223,7 +224,7 @@ def test_mediapipe_is_quiet() -> None:
         "from syncnet_lib.faces import detect, geometry; from syncnet_lib.media import decode\n"
         "pixels = np.ascontiguousarray(skimage.data.astronaut()[:320, 64:384])\n"
         "picture = decode.Picture(av.VideoFrame.from_ndarray(pixels, format='rgb24').reformat(format='yuv420p'))\n"
-        "(_, roi), *_ = detect.detect(picture, geometry.whole(320, 320))\n"
+        "(_, roi, _), *_ = detect.detect(picture, geometry.whole(320, 320))\n"
         "assert detect.mesh(picture, roi) is not None\n"
     )
     root = Path(__file__).parents[2]
@@ -249,3 +250,53 @@ def test_a_cut_between_real_talkers_ends_the_track(real_clips: Path) -> None:
     for track in over:
         assert track.first // 25 == track.last // 25, f"frames {track.first} to {track.last} are two talkers"
     assert len(over) == len(paths)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("size", [60, 110, 180])
+def test_faces_on_their_side_and_upside_down_give_upright_crops(turns: int, size: int) -> None:
+    upright = _scene((330, 190, size))
+    _, wanted = _follow([upright] * 20, TrackSettings(), face=True)
+    over, crops = _follow([np.ascontiguousarray(np.rot90(upright, turns))] * 20, TrackSettings(), face=True)
+    assert [(track.first, track.last, track.refused, track.turns) for track in over] == [(0, 19, "", -turns % 4)]
+    for kind in ("mouth", "face"):
+        one, other = (np.concatenate([getattr(part, kind) for part in run[0]]).astype(float) for run in (wanted, crops))
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9
+
+
+def test_people_upright_and_on_their_side_are_told_apart(real_clips: Path) -> None:
+    for path in sorted((real_clips / "grid_talkers").iterdir()):
+        scene = next(itertools.islice(decode.read_frames(path), 20, None))
+        for turns in range(4):
+            over, _ = _follow([np.ascontiguousarray(np.rot90(scene, turns))] * 15, TrackSettings())
+            assert [track.turns for track in over] == [-turns % 4], path.name
+
+
+@given(st.integers(0, 3), st.floats(0, 1), st.floats(0, 1))
+def test_a_turned_region_gives_positions_in_the_picture(turns: int, x: float, y: float) -> None:
+    width, height = 40, 30
+    rows, columns = np.mgrid[: 10 * height, : 10 * width] / 10
+    turned = [np.rot90(each, turns) for each in (columns, rows)]
+    row, column = (min(int(share * size), size - 1) for share, size in zip((y, x), turned[0].shape, strict=True))
+    region = geometry.Region(7, 5, width, height, False, turns)
+    wanted = 7 + turned[0][row, column], 5 + turned[1][row, column]
+    assert region.position(x, y) == pytest.approx(wanted, abs=0.2)
+
+
+@pytest.mark.parametrize("aspect", [Fraction(2), Fraction(64, 45), Fraction(3, 4)])
+def test_crops_have_true_proportions_where_pixels_are_not_square(aspect: Fraction) -> None:
+    shown = _scene((330, 190, 140))
+    height, width = shown.shape[:2]
+    size = (round(width / aspect), height) if aspect > 1 else (width, round(height * aspect))
+    coded = av.VideoFrame.from_ndarray(cv2.resize(shown, size, interpolation=cv2.INTER_AREA), format="rgb24")
+    pictures = [decode.Picture(coded.reformat(format="yuv420p"), aspect), _picture(shown)]
+    assert pictures[0].size == pictures[1].size
+    found = []
+    for picture in pictures:
+        (_, roi, _), *_ = detect.detect(picture, geometry.whole(*picture.size))
+        face = detect.mesh(picture, roi)
+        assert face is not None
+        found.append((face.box, mouth_crop(picture, face.mouth), picture.rgb))
+    assert found[0][0].iou(found[1][0]) > 0.9
+    for one, other in zip(*(each[1:] for each in found), strict=True):
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95

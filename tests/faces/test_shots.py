@@ -117,3 +117,19 @@ def test_no_more_than_half_a_second_is_held_back() -> None:
 
     for number, _ in enumerate(find_cuts(counted(), 27.0), 1):
         assert given - number <= FLASH_FRAMES
+
+
+def test_another_size_of_the_pictures_begins_a_shot_and_a_track() -> None:
+    scenes = talking(30) + [cv2.resize(scene, (480, 360)) for scene in talking(30)]
+    assert cuts(scenes) == {30: Cut.YES}
+    assert tracks(scenes) == [(0, 29, ""), (30, 59, "")]
+
+
+def test_a_change_of_size_within_a_flash_loses_nothing() -> None:
+    scenes = talking(30)
+    scenes[28] = np.full_like(scenes[0], 255)
+    scenes += [cv2.resize(scene, (480, 360)) for scene in talking(20)]
+    scenes[30] = np.full_like(scenes[30], 255)
+    marked = list(find_cuts(map(picture, scenes), 27.0))
+    assert [each.size for each, _ in marked] == [(320, 240)] * 30 + [(480, 360)] * 20
+    assert marked[30][1] is Cut.YES
