@@ -1,8 +1,17 @@
 """[Agrawal]'s refinement: a trained network throws out the positives that it finds too far apart."""
 
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 from pydantic import Field
+from scipy.optimize import brentq
+from scipy.stats import norm
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
 
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
@@ -10,16 +19,29 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.settings import Settings
 from syncnet_lib.training.validation import embed_split
 
+Method = Literal["fixed", "quantile", "far", "mixture"]
+"""How the threshold is found: given as a distance [Agrawal], as a share to keep, as a false-accept rate, or where two
+fitted groups of distances meet."""
+SEPARATION = 2.0
+"""Least distance between the means of the two groups of a mixture, in their deviations: below it their sum has one peak
+(Ashman, Bird & Zepf, 1994)."""
+
+
+LEAST = 20
+"""Fewest distances that two groups are fitted to: five numbers are fitted."""
+
 
 class FilterSettings(Settings):
-    """Which positives are kept."""
+    """Which positives are kept; the defaults are those of params.yaml."""
 
-    threshold: float = Field(1.0, gt=0)
-    context: int = Field(1, ge=1)
+    threshold: float = Field(0.97, gt=0)
+    """Distance, in the embedding's units, over which a positive is rejected."""
+    context: int = Field(51, ge=1)
+    """Windows around a positive whose mean distance judges it; 1 is the pair alone [Agrawal]."""
 
 
 def positive_distances(model: SyncNet, split: Split, progress: bool = True) -> pd.DataFrame:
-    """Distance of lips and sound of every positive.
+    """Distance of video and audio of every positive.
 
     Args:
         model: in evaluation mode.
@@ -64,8 +86,95 @@ def judge(distances: pd.DataFrame, settings: FilterSettings) -> pd.DataFrame:
     return distances.assign(evidence=evidence, kept=kept)
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Two groups of distances, as normal distributions: the nearer is taken for genuine, the farther for noise.
+
+    Attributes:
+        means, deviations, shares: of the nearer and of the farther group.
+        crossing: the distance between the means at which both are equally likely.
+    """
+
+    means: tuple[float, float]
+    deviations: tuple[float, float]
+    shares: tuple[float, float]
+    crossing: float
+
+
+def find_threshold(
+    method: Method,
+    value: float,
+    positives: Float[np.ndarray, " positives"],
+    negatives: Float[np.ndarray, " negatives"],
+) -> float:
+    """The distance over which a positive is rejected.
+
+    Args:
+        method: how it is found.
+        value: "fixed": the threshold itself; "quantile": the share of positives to keep; "far": the share of shifted
+            pairs that may pass for genuine (false-accept rate); "mixture": not used.
+        positives: distances of the positives, noise included.
+        negatives: distances of shifted pairs.
+
+    Raises:
+        InputError: a share outside (0, 1), or a mixture whose groups are not apart.
+    """
+    if method in ("quantile", "far") and not 0 < value < 1:
+        raise InputError("params.yaml: filter.threshold", f"{value} is no share ({method})", "give one between 0 and 1")
+    if method == "quantile":
+        return float(np.quantile(positives, value))
+    if method == "far":
+        return float(np.quantile(negatives, value))
+    if method == "mixture":
+        return fit_mixture(positives).crossing
+    return value
+
+
+def fit_mixture(positives: Float[np.ndarray, " positives"]) -> Mixture:
+    """Fit two normal distributions to the distances of positives, and find where they cross.
+
+    Args:
+        positives: distances, of windows or of clips.
+
+    Raises:
+        InputError: there are not two groups.
+    """
+    where, cure = "filter.method", "use fixed, quantile or far"
+    if len(np.unique(positives)) < LEAST:
+        raise InputError(where, f"{len(positives)} distances are too few for a mixture of two groups", cure)
+    column = positives[:, None]
+    # From a low and a high distance: started by k-means, a small far group is lost in a wide one.
+    two = GaussianMixture(
+        2, means_init=np.quantile(column, [0.1, 0.98], axis=0), tol=1e-6, max_iter=1000, random_state=0
+    )
+    with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):  # of what is one group
+        two.fit(column)
+    order = np.argsort(two.means_[:, 0])
+    means, shares = two.means_[order, 0], two.weights_[order]
+    deviations = np.sqrt(two.covariances_[order, 0, 0])
+    separation = float((means[1] - means[0]) / np.sqrt((deviations**2).mean()))
+    better = two.bic(column) < GaussianMixture(1).fit(column).bic(column)
+
+    def log_ratio(distance: float) -> float:
+        near, far = np.log(shares) + norm.logpdf(distance, means, deviations)
+        return float(near - far)
+
+    if not better or separation < SEPARATION or not log_ratio(means[0]) > 0 > log_ratio(means[1]):
+        cause = f"the distances are one group (two would lie around {means[0]:.3f} and {means[1]:.3f}, too near)"
+        raise InputError(where, cause, cure)
+    return Mixture(
+        means=(float(means[0]), float(means[1])),
+        deviations=(float(deviations[0]), float(deviations[1])),
+        shares=(float(shares[0]), float(shares[1])),
+        crossing=float(brentq(log_ratio, means[0], means[1])),
+    )
+
+
 def summarise(verdict: pd.DataFrame) -> dict[str, float]:
     """How much a filter kept.
+
+    Args:
+        verdict: of `judge`.
 
     Returns:
         `positives`, `kept`, `kept_share` (of windows), `clips`, `clips_emptied` (not one window left).
@@ -82,6 +191,9 @@ def summarise(verdict: pd.DataFrame) -> dict[str, float]:
 
 def per_clip(verdict: pd.DataFrame) -> pd.DataFrame:
     """What each clip keeps, from the least to the most.
+
+    Args:
+        verdict: of `judge`.
 
     Returns:
         By clip_id: `kept_share`, `median_distance`, `windows`.
