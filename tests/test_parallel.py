@@ -44,6 +44,7 @@ def test_every_item_comes_back_once_with_its_own_outcome(workers: int) -> None:
             assert result == number * number
 
 
+@pytest.mark.slow
 def test_work_is_done_in_the_asked_number_of_other_processes() -> None:
     pids = {pid for _, pid in parallel.run(_pid, range(6), workers=2, progress=False)}
     assert len(pids) == 2
@@ -77,6 +78,7 @@ def _tell_and_sleep(file: str) -> None:
     time.sleep(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_with_their_parent(tmp_path: Path, end: signal.Signals) -> None:
     told = [str(tmp_path / name) for name in "ab"]
@@ -171,6 +173,7 @@ def test_items_of_another_process_come_in_their_order() -> None:
     assert list(prefetch.Apart(_numbers, 100, "fine", count=3)) == list(range(100))
 
 
+@pytest.mark.slow
 def test_what_ends_the_other_process_is_raised_here() -> None:
     for last, expected in (("wrong", InputError), ("killed", parallel.WorkerLost)):
         items = prefetch.Apart(_numbers, 2, last, count=3)
@@ -195,6 +198,7 @@ def _gone(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_the_other_process_ends_with_its_consumer() -> None:
     items = prefetch.Apart(_endless, count=3)
     pid = next(items)

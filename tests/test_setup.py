@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import json
 import os
 import re
 import socket
@@ -265,3 +266,11 @@ def test_dvc_is_ready_and_silent() -> None:
     ).stdout
     assert "core.analytics=false" in shown.lower()
     assert "cache.type=reflink,copy" in shown
+
+
+def test_settings_of_jupyterlab_are_settings_it_has() -> None:
+    overrides = json.loads((ROOT / "docs" / "jupyterlab" / "overrides.json").read_text())
+    for plugin, settings in overrides.items():
+        package, _, name = plugin.partition(":")
+        schema = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas" / package / f"{name}.json"
+        assert set(settings) <= set(json.loads(schema.read_text())["properties"])

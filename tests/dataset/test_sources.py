@@ -65,6 +65,7 @@ def test_folder_keeps_videos_and_tells_why_others_are_skipped(tmp_path: Path) ->
     assert not (tmp_path / "raw" / "truth.csv").exists()
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tmp_path: Path) -> None:
     for number in range(3):
         write_video(tmp_path / "videos" / f"{number}.mp4", number)

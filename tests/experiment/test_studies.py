@@ -29,6 +29,7 @@ def test_made_clips_are_what_the_model_eats(tmp_path):
     assert again.folder == tmp_path / "small", "what is there is taken"
 
 
+@pytest.mark.slow
 def test_a_loader_alone_and_in_a_training(folder):
     split = studies.make_split(folder / "split", 12, 30, SPECS["small"], 0)
     for name in ("mapped", "folder"):

@@ -77,6 +77,7 @@ def test_tables_and_files_have_the_agreed_form(corpus: Path) -> None:
         assert abs(len(audio.read_audio(corpus / path)) - 16_000) <= 1024
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(corpus: Path, tmp_path: Path) -> None:
     videos, _ = make(corpus, SMALL, seed=3, workers=0, progress=False)
     # In another order and in other processes.
@@ -178,12 +179,14 @@ def made_lag(tmp_path_factory: pytest.TempPathFactory) -> tuple[float, float]:
     return lag_of([folder / path for path in videos.path])
 
 
+@pytest.mark.slow
 def test_a_face_is_in_every_frame_and_its_lips_follow_the_sound(made_lag: tuple[float, float]) -> None:
     lag, strength = made_lag
     assert abs(lag) <= 0.6
     assert strength > 0.25
 
 
+@pytest.mark.slow
 def test_lips_and_sound_are_as_far_apart_as_in_real_speech(real_clips: Path, made_lag: tuple[float, float]) -> None:
     lag, _ = lag_of(sorted((real_clips / "grid_talkers").iterdir()))
     assert abs(lag - made_lag[0]) <= 0.6
