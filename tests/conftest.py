@@ -53,7 +53,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return Files(config, log)
 
 
-SLOW_FIXTURES = {"clone", "swept", "talkers"}
+SLOW_FIXTURES = {"clone", "project", "talkers"}
 """Fixtures that take so long to make that every test which uses one is slow."""
 
 
