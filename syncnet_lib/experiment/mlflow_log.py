@@ -4,7 +4,9 @@ import atexit
 import logging
 import os
 import subprocess
+import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +19,7 @@ from syncnet_lib.paths import PIPELINE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 EXPERIMENT = "syncnet"
 """Name of the experiment, and of the registered model, of the pipeline's runs."""
@@ -26,6 +29,9 @@ OPENED_RUNS = "SYNCNET_OPENED_RUNS"
 
 PARENT_RUN = "SYNCNET_PARENT_RUN"
 """Environment: id of the run under which `start` nests its runs, e.g. that of a sweep."""
+
+SERVED = Path(__file__).parents[1] / "served.py"
+"""What MLflow executes to load a registered model."""
 
 SOURCES = ("syncnet_lib", "notebooks", "params.yaml", "dvc.yaml", "requirements.lock")
 """What decides a result; a change here that git does not know makes a run `dirty`. Results themselves do not."""
@@ -62,13 +68,13 @@ class Run:
     def _end(self, status: str) -> None:
         _end(self._client, self.id, status)
 
-    def epoch(self, record: Mapping[str, Any], step: int) -> None:
-        """Log the numbers of an epoch, all of them in one transaction.
+    def numbers(self, record: Mapping[str, Any], step: int = 0) -> None:
+        """Log numbers, all of them in one transaction.
 
         Args:
-            record: names to numbers, or to further such mappings, whose names are joined by a slash. What is no
-                finite or infinite number (None, text) is left out: an epoch without validation has no validation loss.
-            step: number of the epoch.
+            record: names to numbers, or to further such mappings, whose names are joined by a slash. What is no number
+                (None, text) is left out: an epoch without validation has no validation loss.
+            step: e.g. the number of the epoch.
         """
         from mlflow.entities import Metric
 
@@ -90,6 +96,8 @@ class Run:
     def model(self, name: str, path: Path, alias: str) -> None:
         """Keep a model file, register it as the next version of a model, and let an alias point to it.
 
+        The version is loaded by `mlflow.pyfunc.load_model("models:/name@alias")`; its `predict` measures videos.
+
         Args:
             name: of the registered model.
             path: the file; its SHA-256 becomes a tag of the version, by which `start` finds the run again.
@@ -97,7 +105,16 @@ class Run:
         """
         from mlflow.exceptions import MlflowException
 
-        self._client.log_artifact(self.id, str(path), "model")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # MLflow warns of annotations of its own
+            import mlflow.pyfunc
+
+        with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
+            served = Path(folder) / "model"
+            mlflow.pyfunc.save_model(
+                served, python_model=str(SERVED), artifacts={"checkpoint": str(path)}, pip_requirements=["syncnet_lib"]
+            )
+            self._client.log_artifacts(self.id, str(served), "model")
         try:
             self._client.create_registered_model(name)
         except MlflowException as error:
@@ -124,7 +141,8 @@ def start(
     kernel ends.
 
     Tags: `stage`, `git.commit`, `git.dirty`, `data.<path>` (DVC's md5 of each data input of the stage), `dvc.exp`
-    (the experiment's name under `dvc exp run`), `resumed_from` and `filtered_by` (ids of runs).
+    (the experiment's name under `dvc exp run`), `resumed_from` and `filtered_by` (ids of runs). The data inputs are
+    also the run's datasets.
 
     Args:
         stage: e.g. train or retrain.
@@ -138,7 +156,8 @@ def start(
 
     client = _client(root)
     experiment_id = _experiment(client, experiment, root)
-    tags = {"mlflow.runName": stage, "stage": stage, **_origin(stage, root)}
+    tags = {"stage": stage, **_origin(stage, root)}
+    tags["mlflow.runName"] = " ".join([stage, *filter(None, [tags.get("dvc.exp")])])
     if PARENT_RUN in os.environ:
         tags["mlflow.parentRunId"] = os.environ[PARENT_RUN]
     if resumed and (left := _unfinished(client, experiment_id, stage)):
@@ -152,6 +171,7 @@ def start(
     else:
         atexit.register(run.fail)
     client.log_batch(run.id, params=[Param(name, str(value)) for name, value in settings.items()])
+    client.log_inputs(run.id, datasets=_datasets(stage, root))
     return run
 
 
@@ -212,6 +232,26 @@ def promote(name: str, source: str, target: str, reason: str, root: Path) -> boo
     return True
 
 
+def measured(name: str, alias: str, figures: Mapping[str, Any], root: Path) -> None:
+    """Write what a model was measured to be on the version itself, as tags; nothing happens where it is not known.
+
+    Args:
+        name: of the registered model.
+        alias: of the version.
+        figures: of `evaluate.measure`.
+        root: the project.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = _client(root)
+    try:
+        version = client.get_model_version_by_alias(name, alias).version
+    except MlflowException:
+        return
+    for key, value in _numbers(figures):
+        client.set_model_version_tag(name, version, f"test.{key}", f"{value:.4g}")
+
+
 def store(root: Path) -> str:
     """URI of the MLflow store: MLFLOW_TRACKING_URI, or a sqlite file at the root, whatever the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
@@ -270,6 +310,13 @@ def _data(stage: str, root: Path) -> dict[str, str]:
         if "md5" in out
     }
     return {path: made[path] for path in inputs if path in made}
+
+
+def _datasets(stage: str, root: Path) -> "list[DatasetInput]":
+    """The data that a stage reads as MLflow shows datasets: path and hash."""
+    from mlflow.entities import Dataset, DatasetInput
+
+    return [DatasetInput(Dataset(path, md5[:36], "dvc", path)) for path, md5 in _data(stage, root).items()]
 
 
 def _unfinished(client: "MlflowClient", experiment_id: str, stage: str) -> str:

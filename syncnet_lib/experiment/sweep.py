@@ -102,7 +102,7 @@ def sweep(stage: str, values: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
                 error = _try(plan, trial, place)
             metrics = {} if error else json.loads((place / "reports" / "metrics" / f"{stage}.json").read_text())
             rows.append({"trial": name, **trial, **metrics, "error": error})
-            parent.epoch(metrics, number)
+            parent.numbers(metrics, number)
         with atomic(table) as temporary:
             pd.DataFrame(rows).to_csv(temporary, index=False)
         parent.artifact(table)

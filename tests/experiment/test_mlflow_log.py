@@ -48,7 +48,7 @@ def test_run_holds_parameters_curves_figures_and_files(
     monkeypatch.chdir(tmp_path)
     with caplog.at_level(logging.INFO), mlflow_log.start("train", {"lr": 1e-3, "model": "small"}, root) as run:
         for step in range(2):
-            run.epoch({"loss": 1.0 / (step + 1), "auc": None, "time": {"data": 3, "step": 0.5}, "note": "x"}, step)
+            run.numbers({"loss": 1.0 / (step + 1), "auc": None, "time": {"data": 3, "step": 0.5}, "note": "x"}, step)
         run.figure("curve", Figure())
         (tmp_path / "notes.txt").write_text("x")
         run.artifact(tmp_path / "notes.txt")
@@ -87,6 +87,9 @@ def test_run_is_linked_to_git_and_dvc(root: Path, monkeypatch: pytest.MonkeyPatc
         "data.data/filter": "4567.dir",
     }
     assert {name: tags[name] for name in expected} == expected
+    assert tags["mlflow.runName"] == "retrain brave-otter"
+    datasets = {given.dataset.name: given.dataset.digest for given in stored(root, clean.id).inputs.dataset_inputs}
+    assert datasets == {"data/pairs": "0123.dir", "data/filter": "4567.dir"}
     assert stored(root, dirty.id).data.tags["git.dirty"] == "true"
 
 
@@ -132,11 +135,14 @@ def test_models_aliases_and_who_filtered_the_data(root: Path, tmp_path: Path) ->
     aliases = ("base", "refined", "champion")
     runs = {alias: client.get_model_version_by_alias("syncnet", alias).run_id for alias in aliases}
     assert runs == {"base": first.id, "refined": second.id, "champion": second.id}
+    mlflow_log.measured("syncnet", "champion", {"auc": 0.9, "accuracy_by_frames": {"15": 0.78}}, root)
+    mlflow_log.measured("syncnet", "nobody", {"auc": 0.9}, root)
     version = client.get_model_version_by_alias("syncnet", "champion")
+    assert version.tags["test.accuracy_by_frames/15"] == "0.78"
     assert version.description == "champion: because"
     mlflow.set_tracking_uri(mlflow_log.store(root))
     fetched = mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path / "fetched"))
-    assert (Path(fetched) / "refined.safetensors").read_bytes() == b"refined"
+    assert (Path(fetched) / "artifacts" / "refined.safetensors").read_bytes() == b"refined"
     with mlflow_log.start("retrain", {}, root, filtered_by=refined.with_name("base.safetensors")) as again:
         pass
     assert stored(root, again.id).data.tags["filtered_by"] == first.id
@@ -168,3 +174,16 @@ def test_store_of_a_team(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert mlflow_log.store(root) == f"sqlite:///{root}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://server/runs")
     assert mlflow_log.store(root) == "postgresql://server/runs"
+
+
+def test_a_registered_model_measures_videos(root: Path, talkers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_log.store(root))
+    with mlflow_log.start("train", {}, root) as run:
+        run.model("measuring", talkers / "model.safetensors", "champion")
+    mlflow.set_tracking_uri(mlflow_log.store(root))
+    mlflow.set_registry_uri(mlflow_log.store(root))
+    loaded = mlflow.pyfunc.load_model("models:/measuring@champion")
+    video = str(talkers / "videos" / "s000_00000.mp4")
+    (row,) = loaded.predict([video]).itertuples()
+    assert row.path == video
+    assert abs(row.offset_frames) <= 1

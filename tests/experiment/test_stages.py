@@ -87,7 +87,7 @@ RUN = """
 from syncnet_lib.experiment import mlflow_log
 from syncnet_lib.paths import ROOT
 tracked = mlflow_log.start(stage, {}, ROOT)
-tracked.epoch({"loss": 1.0}, 1)
+tracked.numbers({"loss": 1.0}, 1)
 """
 
 

@@ -22,7 +22,7 @@ from syncnet_lib.experiment import mlflow_log
 from syncnet_lib.paths import ROOT, reports
 assert (ROOT / workdir / "pairs" / "here").exists()
 tracked = mlflow_log.start(stage, {"lr": lr}, ROOT, experiment=mlflow_log.experiment_of(workdir))
-tracked.epoch({"loss": lr}, 1)
+tracked.numbers({"loss": lr}, 1)
 if epochs == 13:
     raise ValueError("thirteen")
 files.write_json(reports(workdir) / "metrics" / "train.json", {"val_auc": 10 * lr})
