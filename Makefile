@@ -25,6 +25,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
 
 repro: git-repository $(READY)  ## run the whole experiment: every stage whose inputs changed
+	@$(BIN)/python -m syncnet_lib check
 	@$(BIN)/python -m dvc repro
 	@$(BIN)/python -m syncnet_lib results
 
@@ -40,6 +41,7 @@ lab: $(READY)  ## open README and notebooks in JupyterLab, on this machine only
 		$(if $(filter 0,$(shell id -u)),--allow-root)  # a container's only user
 
 ui: free-port $(READY)  ## open the recorded runs in MLflow, on this machine only
+	@echo "the runs: http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
 	@$(BIN)/python -m mlflow ui --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 

@@ -115,6 +115,11 @@ class TestNotebook:
         assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
         names = parameter_names(path)
         assert len(names) == len(set(names))
+        (parameters,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+        for line in parameters.splitlines():
+            assert re.fullmatch(r"(stage = \"\w+\"|\w+ = .+  # [^=]+)", line), (
+                f"{line}: no comment, or one that papermill misreads"
+            )
 
 
 @pytest.mark.parametrize("stage", config.STAGES)

@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 def register(app: typer.Typer, panel: str) -> None:
     """Add the commands to the app, in a panel of its help."""
-    for command in (stage, cells, results, sweep, export):
+    for command in (stage, check, cells, results, sweep, export):
         app.command(rich_help_panel=panel)(command)
 
 
@@ -40,6 +40,14 @@ def stage(
         from syncnet_lib.experiment import stages
 
         stages.run(name, notebook, workdir)
+
+
+def check() -> None:
+    """Check all of params.yaml, for every profile, and dvc.yaml: before the first stage, not after an hour."""
+    with _workspace("check"):
+        from syncnet_lib.experiment import stages
+
+        stages.check()
 
 
 def cells() -> None:

@@ -135,6 +135,25 @@ def check_derived(name: str, root: Path, file: str = FILES[0]) -> None:
         raise InputError(file, cause, "run: syncnet cells")
 
 
+def taken_away(name: str, root: Path) -> str:
+    """The commands that bring back what DVC removed before it ran a stage; "" where nothing is gone, or never was.
+
+    DVC deletes the outputs of a stage before it runs it. Those of the last run are in its cache, and metrics in git.
+
+    Args:
+        name: of the stage.
+        root: the project.
+    """
+    if not (root / "dvc.lock").exists():
+        return ""
+    locked = config.load_yaml(root / "dvc.lock").get("stages", {}).get(name, {})
+    gone = [out["path"] for out in locked.get("outs", []) if not (root / out["path"]).exists()]
+    cached = [path for path in gone if path in _outputs(stages(root)[name])]
+    others = [path for path in gone if path not in cached]
+    commands = [("dvc checkout", cached), ("git checkout", others)]
+    return " && ".join(" ".join([command, *paths]) for command, paths in commands if paths)
+
+
 def _write_derived(root: Path, file: str) -> bool:
     yaml = YAML()
     yaml.preserve_quotes = True

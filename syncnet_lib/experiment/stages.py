@@ -36,10 +36,34 @@ def run(stage: str, notebook: str, workdir: str = PIPELINE) -> None:
     if stage not in config.STAGES:
         raise InputError(f"stage {stage}", "unknown", f"use one of {', '.join(config.STAGES)}")
     parameters: dict[str, Any] = {"stage": stage, "workdir": workdir}
-    if is_pipeline(workdir):
+    copy = reports(workdir) / "notebooks" / f"{stage}.ipynb"
+    if not is_pipeline(workdir):
+        execute_tracked(stage, ROOT / notebook, parameters, copy)
+        return
+    try:
         pipeline.check_derived(stage, ROOT)
         parameters |= asked_for(ROOT / notebook, config.stage_settings(stage))
-    execute_tracked(stage, ROOT / notebook, parameters, reports(workdir) / "notebooks" / f"{stage}.ipynb")
+        execute_tracked(stage, ROOT / notebook, parameters, copy)
+    except BaseException:
+        if taken := pipeline.taken_away(stage, ROOT):
+            print(f"DVC had removed what stage {stage} made last; to have it back: {taken}", file=sys.stderr)
+        raise
+
+
+def check() -> None:
+    """Find in seconds what would stop a stage after an hour, before DVC removes the results of any.
+
+    Raises:
+        InputError: a bad parameter of any section or profile, a folder that is not there, a stale dvc.yaml.
+    """
+    sections = config.read(ROOT / "params.yaml").sections
+    for section, name in (("corpus", "path"), ("evaluate", "extra_path")):
+        folder = ROOT / sections[section][name]
+        if not folder.is_dir():
+            raise InputError(f"params.yaml: {section}.{name}", f"no folder {folder}", "make it, or correct the path")
+    for file in filter(lambda file: (ROOT / file).exists(), pipeline.FILES):
+        for stage in pipeline.stages(ROOT, file):
+            pipeline.check_derived(stage, ROOT, file)
 
 
 def asked_for(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,3 +94,16 @@ def test_a_broken_notebook_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "n.ipynb").write_text(text)
     with pytest.raises(InputError, match="is not a notebook"):
         pipeline.code_cells(tmp_path / "n.ipynb")
+
+
+def test_how_to_get_back_what_dvc_removed(tmp_path: Path) -> None:
+    metric = "reports/metrics/train.json"
+    stage = {"cmd": "x", "outs": ["data/models/base"], "metrics": [{metric: {"cache": False}}]}
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"train": stage}}))
+    assert pipeline.taken_away("train", tmp_path) == "", "it has never run"
+    locked = {"outs": [{"path": "data/models/base", "md5": "x"}, {"path": metric, "md5": "y"}]}
+    (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"train": locked}}))
+    assert pipeline.taken_away("train", tmp_path) == f"dvc checkout data/models/base && git checkout {metric}"
+    (tmp_path / metric).parent.mkdir(parents=True)
+    (tmp_path / metric).touch()
+    assert pipeline.taken_away("train", tmp_path) == "dvc checkout data/models/base"

@@ -174,6 +174,28 @@ def test_bad_parameters_start_no_kernel(project: Path) -> None:
     assert not (project / "notebooks" / "started").exists()
 
 
+def checked(project: Path) -> tuple[int, str]:
+    command = [sys.executable, "-m", "syncnet_lib", "check"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_all_parameters_are_checked_before_the_first_stage(project: Path) -> None:
+    write_notebook(project / "notebooks" / "07_report.ipynb", PARAMETERS, "1")
+    pipeline(project)
+    for folder in ("videos", "extra"):
+        (project / "data" / folder).mkdir(parents=True)
+    assert checked(project) == (0, "")
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("vshift: 15", "vshift: many"))
+    code, err = checked(project)
+    assert code == 2
+    assert err.startswith("error: params.yaml: evaluate.vshift: ")
+    (project / "params.yaml").write_text(text.replace("path: data/videos", "path: data/nowhere"))
+    cure = "make it, or correct the path"
+    assert checked(project) == (2, f"error: params.yaml: corpus.path: no folder {project}/data/nowhere; {cure}\n")
+
+
 def test_a_stale_dvc_yaml_is_refused(project: Path) -> None:
     path = project / "notebooks" / "07_report.ipynb"
     write_notebook(path, "# Title", PARAMETERS, "1")
