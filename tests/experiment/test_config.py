@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config
@@ -32,6 +33,13 @@ def test_project_file_is_valid_for_every_stage() -> None:
 def test_project_file_says_the_defaults_of_the_settings(section: str) -> None:
     content = config.load_yaml(ROOT / "params.yaml")
     assert content[section] == config.settings_class(section)().model_dump(), "one default, in one place"
+
+
+@pytest.mark.parametrize("name", ["clips (1)", "ład", "set=a", "a,b", "[2023]", "it's", "with space", "50 % {a} #1"])
+def test_every_folder_can_be_given_on_the_command_line_in_quotes(tmp_path: Path, name: str) -> None:
+    path = params(tmp_path, (ROOT / "params.yaml").read_text())
+    apply_overrides(path, [f'corpus.path="/videos/{name}"'])
+    assert config.stage_settings("corpus", path)["path"] == f"/videos/{name}"
 
 
 def test_profile_wins_over_section(tmp_path: Path) -> None:
