@@ -29,7 +29,7 @@ def test_project_file_is_valid_for_every_stage() -> None:
         assert set(values) == fields
 
 
-@pytest.mark.parametrize("section", ["common", "corpus", "extract", "pairs", "evaluate"])
+@pytest.mark.parametrize("section", config.SECTIONS)
 def test_project_file_says_the_defaults_of_the_settings(section: str) -> None:
     content = config.load_yaml(ROOT / "params.yaml")
     assert content[section] == config.settings_class(section)().model_dump(), "one default, in one place"
