@@ -123,7 +123,9 @@ def hear(path: Path, lead: int) -> Iterator[Event]:
     yield AudioEnd(report)
 
 
-def see(path: Path, settings: TrackSettings, crop: Crop, cropped: bool, progress: bool = False) -> Iterator[Event]:
+def see(
+    path: Path, settings: TrackSettings, crop: Crop, cropped: bool = False, progress: bool = False
+) -> Iterator[Event]:
     """The crops of each track as they are ready, each track when it is over, and the end of the video.
 
     Arguments and errors as for `watch`.

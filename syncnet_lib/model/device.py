@@ -1,5 +1,6 @@
 """Where to compute, and the precision in which that is fastest."""
 
+import functools
 from typing import Literal
 
 import torch
@@ -14,14 +15,30 @@ def pick_device(name: str) -> torch.device:
     """The device of a settings value.
 
     Args:
-        name: "cpu", "cuda", or "auto", which takes a GPU where there is one.
+        name: "cpu", "cuda", or "auto", which takes a GPU where there is one that can multiply.
 
     Raises:
-        InputError: a GPU is asked for and there is none.
+        InputError: a GPU is asked for and there is none, or this build of torch has no code for it.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
         raise InputError("common.device", "no GPU is visible", "use auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if not _multiplies():
+        if name == "auto":
+            return torch.device("cpu")
+        raise InputError("common.device", "this build of torch has no code for this GPU", "use auto or cpu")
+    return torch.device("cuda")
+
+
+@functools.cache
+def _multiplies() -> bool:
+    """Whether the GPU computes: one that is older than the build of torch is visible, and fails at its first kernel."""
+    try:
+        ones = torch.ones(2, 2, device="cuda")
+        return bool((ones @ ones).sum().item() == 8)
+    except (RuntimeError, AssertionError):
+        return False
 
 
 def native_precision(device: torch.device) -> Literal["fp32", "bf16"]:

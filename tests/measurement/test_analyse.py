@@ -18,7 +18,7 @@ import syncnet_lib
 from benchmarks.extract import repeat
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse as analysis
-from syncnet_lib.measurement import checkpoints, finding, verdict
+from syncnet_lib.measurement import checkpoints, finding, stream, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings, Measured
 from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResult, schema
 from syncnet_lib.media import audio, decode, encode, features, remux
@@ -283,6 +283,24 @@ def test_noise_is_no_surer_in_a_wider_search():
         found[vshift] = (confidences >= verdict.needed_confidence(INFO, 70, 2 * vshift + 1)).mean()
     assert found[15] > 0
     assert found[50] <= found[15]
+
+
+@pytest.mark.parametrize("vshift", [15, 50])
+def test_real_faces_with_another_voice_are_not_sure_at_any_width(real_clips, vshift):
+    """The shipped checkpoint, on talkers that it has not seen; each has the sound of another one, its halves exchanged,
+    because the sentences share their timing."""
+    clips = sorted((real_clips / "grid_talkers").glob("*.mp4"))[:7]
+    model, info = checkpoints.load("small", "cpu")
+    settings = analysis.settings_for(model, vshift, None, cropped=False)
+    sure = []
+    for clip, other in zip(clips, clips[1:] + clips[:1], strict=True):
+        seen = list(stream.see(clip, settings, model.spec.crop))
+        lead = np.zeros(vshift * SAMPLES_PER_FRAME, np.int16)
+        voice = audio.read_audio(other)
+        heard = [stream.AudioBlock(lead), stream.AudioBlock(np.roll(voice, len(voice) // 2)), stream.AudioEnd()]
+        result = verdict.measure(clip, model, info, settings, events=[*heard, *seen])
+        sure.append(result.sureness == "sure")
+    assert sum(sure) <= 1
 
 
 def test_without_a_threshold_nothing_is_sure_and_nothing_denied():

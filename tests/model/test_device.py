@@ -17,6 +17,15 @@ def test_no_gpu_is_one_line():
         pick_device("cuda")
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_is_believed_after_one_multiplication(monkeypatch):
+    """A GPU that is visible and cannot compute, as one that is older than the build of torch."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto").type == "cpu"
+    with pytest.raises(InputError, match="has no code for this GPU"):
+        pick_device("cuda")
+
+
 def test_the_precision_is_one_the_device_has():
     able = torch.cpu.get_capabilities()
     assert fastest_precision(SPECS["v2"], torch.device("cpu")) in ("int8", "bf16", "fp32")
