@@ -74,7 +74,9 @@ def rooms() -> dict[str, set[str]]:
 
 
 def _room(name: str) -> str:
-    return "cli" if name in ("cli", "__init__", "__main__") else imports.room(name)
+    """The room of a module; "cli" for one outside of the rooms that imports from them."""
+    below = imports.closure(imports.graph()[name])
+    return imports.room(name) or ("cli" if any(imports.room(other) for other in below) else "")
 
 
 def levels(graph: dict[str, set[str]]) -> list[list[str]]:

@@ -38,6 +38,7 @@ def test_any_exception_is_one_line_with_a_cure(error: Exception, said: str) -> N
     assert "\n" not in str(told)
 
 
+@pytest.mark.slow
 def test_a_system_without_libgl_gets_one_line(tmp_path: Path) -> None:
     """A library that cannot be loaded stands in front of the real OpenCV."""
     (tmp_path / "cv2.py").write_text(f'raise ImportError("libGL.so.1: {LINKER}")\n')

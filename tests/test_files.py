@@ -57,6 +57,7 @@ def _write_often(folder: Path, number: int, start: Barrier) -> None:
         files.link(folder / "source", folder / "link")
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_the_same_things_at_once(tmp_path: Path) -> None:
     (tmp_path / "source").write_text("source")
     spawn = multiprocessing.get_context("spawn")

@@ -29,6 +29,7 @@ def _pid(_: int) -> int:
     return os.getpid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_every_item_comes_back_once_with_its_own_outcome(workers: int) -> None:
     items = [0, 1, 2, 3, 4] + ([5] if workers else []) + list(range(6, 10))
@@ -169,6 +170,7 @@ def _numbers(count: int, last: str) -> Iterator[int]:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_items_of_another_process_come_in_their_order() -> None:
     assert list(prefetch.Apart(_numbers, 100, "fine", count=3)) == list(range(100))
 

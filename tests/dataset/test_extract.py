@@ -158,6 +158,7 @@ def test_the_second_run_costs_nothing_and_a_new_video_only_itself(good: Path, tm
     assert len(list((tmp_path / "cache").glob("*/result.json"))) == 3
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(good: Path, tmp_path: Path) -> None:
     copies = []
     for number in range(3):

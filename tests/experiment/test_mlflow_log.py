@@ -42,6 +42,7 @@ def stored(root: Path, run_id: str) -> Run:
     return MlflowClient(f"sqlite:///{root / 'mlflow.db'}").get_run(run_id)
 
 
+@pytest.mark.slow
 def test_run_holds_parameters_curves_figures_and_files(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,7 @@ from syncnet_lib.training import validation
 from tests import packed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_windows_are_those_of_the_seed(name):
     torch.manual_seed(0)

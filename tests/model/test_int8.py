@@ -27,6 +27,7 @@ def v2(tmp_path_factory) -> SyncNet:
     return checkpoint.load(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_released_model_within_its_tolerance(v2, precision):
     faces, mfcc = clip(48)
@@ -56,6 +57,7 @@ def test_pieces_give_what_the_whole_gives(v2, precision):
     assert relative(pieces, whole) < (TOLERANCE["int8"] if precision == "int8" else 1e-3)
 
 
+@pytest.mark.slow
 @ON_BYTES
 def test_ranges_widen_when_a_dark_beginning_gets_light(v2):
     faces, _ = clip(24)
@@ -64,6 +66,7 @@ def test_ranges_widen_when_a_dark_beginning_gets_light(v2):
     assert relative(fast.video(faces)[8:], exact.video(faces)[8:]) < TOLERANCE["int8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_own_models_in_bf16(name):
     torch.manual_seed(0)

@@ -23,6 +23,7 @@ def test_shapes(name, window, embedding):
     assert torch.allclose(length, torch.ones(2), atol=1e-5) == SPECS[name].normalise
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "paper", "v2"])
 def test_a_run_of_sound_is_its_windows_one_by_one(name):
     net = SyncNet(name).eval()

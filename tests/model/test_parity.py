@@ -76,6 +76,7 @@ def test_what_the_reference_returned(golden, tmp_path):
     np.testing.assert_allclose(single, expected["frame_confidence"], rtol=1e-4, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_ours_is_the_references_way_of_computing(net, released):
     faces, mfcc = clip()
     v, a = reference_embeddings(net, faces, mfcc)

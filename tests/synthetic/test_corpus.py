@@ -87,6 +87,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(corpus: Path
     assert not set(videos.sha256) & set(other.sha256)
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_damaged_or_different_is_made(tmp_path: Path) -> None:
     videos, _ = make(tmp_path, SMALL, seed=3, workers=0, progress=False)
     paths = [tmp_path / path for path in videos.path]
@@ -124,6 +125,7 @@ def test_a_dubbed_clip_has_the_audio_of_somebody_else(tmp_path: Path) -> None:
     assert min(shifts) < 0 < max(shifts)
 
 
+@pytest.mark.slow
 def test_a_corpus_of_photographs_and_recordings(tmp_path: Path) -> None:
     head = skimage.data.astronaut()[:330, 60:400, ::-1]
     for name, image in (

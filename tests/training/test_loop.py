@@ -36,6 +36,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / loop.STATE, weights_only=True)["model"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["matching", "contrastive"])
 def test_it_learns(tmp_path, loss):
     # Without augmentation of the audio: its level, all that the contrastive loss needs here, would be hidden too long.
@@ -49,6 +50,7 @@ def test_it_learns(tmp_path, loss):
     assert "val auc" in done[-1].line(12)
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
     whole = run(tmp_path / "whole")
     run(tmp_path / "parts", epochs=2)
@@ -71,6 +73,7 @@ for epoch in test_train.run(Path({folder!r})): print(epoch.number, flush=True)
 """
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_in_the_middle_of_a_step(tmp_path):
     whole = run(tmp_path / "whole")
     script = SCRIPT.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path / "killed"))
@@ -138,6 +141,7 @@ def test_a_number_that_is_none_stops_with_the_last_good_state(tmp_path):
         run(tmp_path)
 
 
+@pytest.mark.slow
 def test_follow_reports_and_publishes(tmp_path):
     timer = PhaseTimer(CPU)
     seen = {}
@@ -162,6 +166,7 @@ def test_tenths_by_steps():
     assert [rates[step] for step in (10, 49, 50, 74, 75, 99)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
 @pytest.mark.parametrize("loader", ["mapped", "folder", "folder_persistent"])
 def test_an_interruption_changes_nothing_whatever_the_loader(tmp_path, loader):
@@ -174,6 +179,7 @@ def test_an_interruption_changes_nothing_whatever_the_loader(tmp_path, loader):
         assert torch.equal(value, weights(tmp_path / "parts")[name]), name
 
 
+@pytest.mark.slow
 def test_resident_and_mapped_train_the_same_weights(tmp_path):
     settings = TINY.model_copy(update={"epochs": 2})
     for loader in ("resident", "mapped"):
@@ -191,6 +197,7 @@ def test_what_auto_means_is_decided_by_the_machine():
     assert loop.resolve(given, packed.split([40] * 8), CPU) == given
 
 
+@pytest.mark.slow
 def test_bf16_learns_what_fp32_learns(tmp_path):
     losses = {}
     for precision in ("fp32", "bf16"):
@@ -200,6 +207,7 @@ def test_bf16_learns_what_fp32_learns(tmp_path):
     assert losses["bf16"] != losses["fp32"]
 
 
+@pytest.mark.slow
 def test_early_stopping_waits_for_its_patience_and_is_not_undone_by_a_resume(tmp_path):
     def epoch(number: int, best: bool) -> Epoch:
         return Epoch(number, 1.0, 0.0, 0.0, {"auc": 0.5}, best)
