@@ -170,10 +170,10 @@ def _try(plan: Plan, trial: Mapping[str, Any], place: Path) -> str:
         print("done before", flush=True)
         return ""
     stamp.unlink(missing_ok=True)
-    parameters |= {"stage": plan.stage, "workdir": str(place.relative_to(ROOT))}
+    given = {**parameters, "stage": plan.stage, "workdir": str(place.relative_to(ROOT))}
     copy = place / "reports" / "notebooks" / f"{plan.stage}.ipynb"
     try:
-        stages.execute_tracked(plan.stage, plan.notebook, parameters, copy)
+        stages.execute_tracked(plan.stage, plan.notebook, given, copy)
     except (InputError, NotebookError) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return str(error).strip().splitlines()[-1]
