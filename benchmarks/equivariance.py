@@ -75,7 +75,7 @@ class Bench:
             made = Path(folder) / ("moved.mkv" if path.suffix in KEPT_BY_MATROSKA else "moved.mp4")
             row["moves"] = {str(k): self.changed(path, made, k, again) - still.offset_frames for k in MOVES if k}
             fixed = Path(folder) / f"fixed{'.mkv' if path.suffix in KEPT_BY_MATROSKA else path.suffix}"
-            row["exact_copy"] = remux.move_sound(path, fixed, Fraction(still.offset_frames, FPS))
+            row["exact_copy"] = remux.move_sound(path, fixed, Fraction(still.offset_frames, FPS)).exact
             row["corrected"] = self.measure(fixed, again).offset_frames
             if other is not None:
                 row["rates"] = {name: self.converted(path, Path(folder), rates) for name, rates in RATES.items()}

@@ -183,9 +183,11 @@ def correct(
 
     from syncnet_lib.media import remux
 
-    exact = remux.move_sound(path, out, Fraction(offset * FRAME_MS, 1000))
-    form = "all packets bit for bit the same" if exact else "packets not re-encoded, framed as this container wants"
-    print(f"{out}: sound moved by {offset * FRAME_MS:+d} ms, {form}")
+    copy = remux.move_sound(path, out, Fraction(offset * FRAME_MS, 1000))
+    form = "bit for bit the same" if copy.exact else "not re-encoded, framed as this container wants"
+    print(f"{out}: sound moved by {offset * FRAME_MS:+d} ms; packets of video, audio and subtitles {form}")
+    for lost in copy.left_out:
+        print(f"{out}: left out, as a {out.suffix} file cannot hold it: {lost}")
     after = batch.measure(out, options)
     print(f"{out}: measured again: {after.verdict} (confidence {after.confidence:.3g}, {after.meaning})")
     gate = finding.gate(after, scoring.TOLERANCE, min_confidence)
