@@ -105,6 +105,8 @@ class Result(_Record):
         description="mean distance at the shifts -vshift..vshift: of the speaking tracks, weighted by their "
         "confidence and length; the least at i makes the offset vshift - i; null where no window has sound"
     )
+    frames_used: int = Field(description="pictures of the file that could be decoded")
+    frames_in_file: int = Field(description="pictures that the file holds; more than are used where it is damaged")
     tracks: list[TrackResult]
     segments: list[Segment] = Field(description="stretches of constant offset; more than one where an edit moves sync")
     drift: Drift | None = Field(description="null where the video is too short or too unsure for it")

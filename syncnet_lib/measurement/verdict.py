@@ -79,6 +79,8 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
         verdict=finding.sentence(offset, sure, segments, finding.significant(drift), doubts, settings.vshift),
         min_distance=float(np.nanmin(means)),
         mean_distances=means.tolist(),
+        frames_used=found.report.used,
+        frames_in_file=max(found.report.pictures, found.report.used),
         tracks=[_track_result(track, track.number in speakers, settings.edges) for track in found.tracks],
         segments=segments,
         drift=drift,

@@ -115,6 +115,7 @@ def test_the_schema_is_the_published_one_and_results_obey_it(video, talkers):
     assert len(track["frame_confidence"]) == 75 - 5
     assert content["drift"] is None
     assert content["settings"]["vshift"] == 15
+    assert content["frames_used"] == content["frames_in_file"] == 75
     page = result._repr_html_()
     assert "<table>" in page
     assert "data:image/png" in page
