@@ -23,6 +23,7 @@ from syncnet_lib.measurement.analyse import Analysis, InferSettings, Measured
 from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResult, schema
 from syncnet_lib.media import audio, decode, encode, features, remux
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.report import Report
 from syncnet_lib.model import embed, scoring
 from syncnet_lib.model.networks import SyncNet
 from tests import clockclip, scenes
@@ -298,7 +299,11 @@ def test_real_faces_with_another_voice_are_not_sure_at_any_width(real_clips, vsh
         seen = list(stream.see(clip, settings, model.spec.crop))
         lead = np.zeros(vshift * SAMPLES_PER_FRAME, np.int16)
         voice = audio.read_audio(other)
-        heard = [stream.AudioBlock(lead), stream.AudioBlock(np.roll(voice, len(voice) // 2)), stream.AudioEnd()]
+        heard: list[stream.Event] = [
+            stream.AudioBlock(lead),
+            stream.AudioBlock(np.roll(voice, len(voice) // 2)),
+            stream.AudioEnd(Report()),
+        ]
         result = verdict.measure(clip, model, info, settings, events=[*heard, *seen])
         sure.append(result.sureness == "sure")
     assert sum(sure) <= 1
