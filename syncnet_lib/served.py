@@ -5,7 +5,7 @@ MLflow executes this file by `mlflow.pyfunc.load_model("models:/syncnet@champion
 
 import mlflow
 import pandas as pd
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 COLUMNS = ("path", "offset_frames", "offset_ms", "confidence", "sureness", "min_distance", "verdict")
 """What is told of a video, as `syncnet offset --json` tells it."""
@@ -18,7 +18,7 @@ class Measuring(PythonModel):
         """Remember where MLflow has put the checkpoint."""
         self._checkpoint = context.artifacts["checkpoint"]
 
-    def predict(self, model_input: list[str]) -> pd.DataFrame:
+    def predict(self, model_input: list[str]) -> pd.DataFrame:  # type: ignore[override]  # MLflow allows no context
         """Measure videos.
 
         Args:
