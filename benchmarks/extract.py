@@ -18,7 +18,6 @@ import multiprocessing
 import os
 import platform
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -274,4 +273,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
