@@ -19,6 +19,7 @@ from syncnet_lib.faces.crops import FACE_SIZE
 from syncnet_lib.faces.shots import Cut, find_cuts
 from syncnet_lib.faces.track import Crops, FaceTracker, TrackSettings
 from syncnet_lib.measurement.inputs import audio_of, check
+from syncnet_lib.measurement.voice import choose_track
 from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
@@ -117,8 +118,10 @@ def watch(
 
 def hear(path: Path, lead: int) -> Iterator[Event]:
     """The audio of a video or of a folder of frames in blocks, and its end; arguments as for `watch`."""
-    report = Report()
-    for block in audio.audio_blocks(audio_of(path), lead=lead, report=report):
+    source = audio_of(path)
+    track, notes = (0, []) if path.is_dir() else choose_track(source)
+    report = Report(notes=notes)
+    for block in audio.audio_blocks(source, track, lead=lead, report=report):
         yield AudioBlock(block)
     yield AudioEnd(report)
 
