@@ -9,6 +9,7 @@ os.environ["DVC_NO_ANALYTICS"] = "true"
 os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -25,6 +26,10 @@ import tests.typecheck
 install_import_hook("syncnet_lib", f"{tests.typecheck.__name__}.check")  # before anything of the library is imported
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell starts what goes to the background (`make test &`) with Ctrl-C ignored, and every process under test would
+# inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Not a fixture: the notebooks under test are kernels, which inherit the environment and know no fixtures.
 _store = tempfile.TemporaryDirectory(prefix="syncnet-mlflow-")

@@ -1,7 +1,7 @@
 """Where a training step's time goes, measured without disturbing the step."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,8 +56,8 @@ class PhaseTimer:
             self._open.clear()
         return self._rows
 
-    def restore(self, rows: list[tuple[int, int, str, float]]) -> None:
-        """Go on after rows that an interrupted training timed."""
+    def restore(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Go on after the `rows` of an interrupted training or of another process, also as JSON gives them."""
         self._rows = [(epoch, step, name, ms) for epoch, step, name, ms in rows]
 
     def means(self, epoch: int) -> dict[str, float]:
