@@ -35,7 +35,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 _store = tempfile.TemporaryDirectory(prefix="syncnet-mlflow-")
 os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{_store.name}/mlflow.db"
 
-settings.register_profile("here", deadline=None)  # a busy machine is no failure
+# A busy machine is no failure; and what CI says of a commit must be the same the next time.
+settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("here")
 
 
@@ -58,7 +59,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return Files(config, log)
 
 
-SLOW_FIXTURES = {"clone", "project", "talkers"}
+SLOW_FIXTURES = {"clone", "project", "talkers", "real_clips"}
 """Fixtures that take so long to make that every test which uses one is slow."""
 
 

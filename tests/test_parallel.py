@@ -64,6 +64,7 @@ def test_leaving_early_stops_the_workers() -> None:
     assert time.monotonic() - start < 20
 
 
+@pytest.mark.slow
 def test_only_an_item_that_takes_too_long_is_given_up() -> None:
     outcome = dict(
         parallel.run(

@@ -40,6 +40,7 @@ def test_a_process_that_dies_is_that_files_failure(talkers, monkeypatch):
     assert "convert the file" in found.cure
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_a_file_that_never_ends_is_given_up(tmp_path):
     """Nobody writes into this pipe, so that opening it hangs in native code."""

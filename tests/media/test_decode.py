@@ -63,6 +63,7 @@ def _clip(path: Path, suffix: str, fps: Fraction, **changes: object) -> tuple[li
     return clockclip.make(path, times, **{**options, **changes})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("rate", RATES)
 def test_flash_and_beep_keep_their_distance(tmp_path: Path, suffix: str, rate: str) -> None:

@@ -16,6 +16,8 @@ from syncnet_lib.media.report import Report
 from syncnet_lib.media.restart import running_clock
 from tests import clockclip
 
+pytestmark = pytest.mark.slow
+
 PACKET = 188
 """Bytes of a packet of MPEG-TS."""
 VIDEO_PID, AUDIO_PID = 0x100, 0x101

@@ -52,6 +52,7 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float((np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)).max())
 
 
+@pytest.mark.slow
 def test_what_the_reference_returned(golden, tmp_path):
     spec = importlib.util.spec_from_file_location("weights", golden / "weights.py")
     weights = importlib.util.module_from_spec(spec)
