@@ -28,6 +28,8 @@ from syncnet_lib.media import encode, features
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
 from tests import clockclip
 
+pytestmark = pytest.mark.slow
+
 FRAMES = 40
 
 

@@ -98,6 +98,7 @@ def test_the_dialogue_of_surround_sound_is_in_the_centre(tmp_path: Path) -> None
     assert _likeness(read_audio(path), voice) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mov", "mkv", "wav"])
 @pytest.mark.parametrize("layout", ["3.0", "quad", "6.1", "7.1", "7.1(wide)", "hexadecagonal", "10 channels"])
 def test_unusual_layouts_do_not_end_the_process(tmp_path: Path, suffix: str, layout: str) -> None:
