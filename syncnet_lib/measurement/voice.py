@@ -1,10 +1,12 @@
 """Which of several audio tracks carries the speech: captures keep the desktop beside the microphone, films a dub."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16
 
+from syncnet_lib.errors import InputError
 from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import SAMPLE_RATE
 from syncnet_lib.media.report import Note
@@ -56,9 +58,11 @@ def speech_seconds(samples: Int16[np.ndarray, " samples"]) -> float:
 
 def _beginning(path: Path, track: int) -> Int16[np.ndarray, " samples"]:
     parts, samples = [np.zeros(0, np.int16)], 0
-    for block in audio.audio_blocks(path, track):
-        parts.append(block)
-        samples += len(block)
-        if samples >= LISTENED * SAMPLE_RATE:
-            break
+    # A track that cannot be read has no speech to offer; where it is the only one, whoever reads it next says why.
+    with contextlib.suppress(InputError):
+        for block in audio.audio_blocks(path, track):
+            parts.append(block)
+            samples += len(block)
+            if samples >= LISTENED * SAMPLE_RATE:
+                break
     return np.concatenate(parts)
