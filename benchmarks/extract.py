@@ -33,7 +33,7 @@ import pandas as pd
 
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import extract, sources
-from syncnet_lib.dataset.extract import ExtractSettings
+from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.faces import crops, detect, geometry
 from syncnet_lib.faces.shots import THUMBNAIL, ShotFinder, find_cuts
 from syncnet_lib.faces.track import FaceTracker
@@ -43,6 +43,7 @@ from syncnet_lib.media.decode import Picture
 from syncnet_lib.paths import ROOT
 from syncnet_lib.stopwatch import Stopwatch
 from syncnet_lib.synthetic import corpus
+from syncnet_lib.synthetic.settings import SyntheticSettings
 
 OUT = ROOT / "reports" / "bench" / "extract.json"
 MADE = {"360p.mp4": ((640, 360), "libx264"), "1080p.mp4": ((1920, 1080), "libx265")}
@@ -220,7 +221,7 @@ def repeat(path: Path, out: Path, seconds: float) -> None:
 
 def _made(folder: Path) -> list[Path]:
     """A talking head in each of the formats of MADE."""
-    settings = corpus.SyntheticSettings(clips=1, identities=2, seconds=8.0, noisy_share=0.0)
+    settings = SyntheticSettings(clips=1, identities=2, seconds=8.0, noisy_share=0.0)
     videos, _ = corpus.make(folder / "small", settings, seed=0, workers=0, progress=False)
     source = folder / "small" / videos["path"][0]
     for name, (size, codec) in MADE.items():
@@ -232,7 +233,7 @@ def _made(folder: Path) -> list[Path]:
 
 def _everything(folder: Path) -> dict[str, Any]:
     made = _made(folder)
-    several = corpus.SyntheticSettings(clips=96, identities=8, seconds=10.0, noisy_share=0.0)
+    several = SyntheticSettings(clips=96, identities=8, seconds=10.0, noisy_share=0.0)
     corpus.make(folder / "several", several, seed=0, workers=parallel.cores())
     return {
         "speed": speed(made),

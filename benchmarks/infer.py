@@ -37,6 +37,7 @@ from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import stacked_windows
 from syncnet_lib.synthetic import corpus
+from syncnet_lib.synthetic.settings import SyntheticSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = 3
@@ -46,7 +47,7 @@ ROUNDS = 3
 def footage(frames: int) -> tuple[np.ndarray, np.ndarray]:
     """A talking head's faces (T, 224, 224, 3) uint8 and its samples (T * 640,) int16."""
     with tempfile.TemporaryDirectory() as folder:
-        length = corpus.SyntheticSettings(clips=1, identities=2, seconds=frames / FPS, noisy_share=0.0)
+        length = SyntheticSettings(clips=1, identities=2, seconds=frames / FPS, noisy_share=0.0)
         videos, _ = corpus.make(Path(folder), length, seed=0, workers=0, progress=False)
         settings = extract.ExtractSettings(crops="both", min_track=frames)
         out = Path(folder, "clips")
@@ -147,7 +148,7 @@ def layers() -> dict[str, dict[str, float]]:
 def make_video(path: Path, seconds: int = 36) -> None:
     """A talking head, 640x360 at 25 fps with sound, whose length is that of [Agrawal]'s example."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = corpus.SyntheticSettings(clips=1, identities=2, seconds=float(seconds), noisy_share=0.0)
+        settings = SyntheticSettings(clips=1, identities=2, seconds=float(seconds), noisy_share=0.0)
         videos, _ = corpus.make(Path(folder), settings, seed=0, workers=0, progress=False)
         source = Path(folder, videos.path[0])
         frames = (cv2.copyMakeBorder(cv2.resize(frame, (450, 360)), 0, 0, 95, 95, cv2.BORDER_REPLICATE)

@@ -120,17 +120,20 @@ def talkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from syncnet_lib.dataset import extract
-    from syncnet_lib.dataset.splits import PairsSettings, Split, pack
+    from syncnet_lib.dataset.pairs_settings import PairsSettings
+    from syncnet_lib.dataset.settings import ExtractSettings
+    from syncnet_lib.dataset.splits import Split, pack
     from syncnet_lib.model import checkpoint
     from syncnet_lib.synthetic import corpus
+    from syncnet_lib.synthetic.settings import SyntheticSettings
     from syncnet_lib.training import loop, timing
     from syncnet_lib.training.settings import TrainSettings
 
     folder = tmp_path_factory.mktemp("talkers")
-    made = corpus.SyntheticSettings(clips=24, identities=8, seconds=3.0, noisy_share=0.0)
+    made = SyntheticSettings(clips=24, identities=8, seconds=3.0, noisy_share=0.0)
     videos, _ = corpus.make(folder, made, seed=1, workers=0, progress=False)
     out = folder / "clips"
-    manifest, _ = extract.extract(videos, folder, out, folder / "cache", extract.ExtractSettings(), 0, progress=False)
+    manifest, _ = extract.extract(videos, folder, out, folder / "cache", ExtractSettings(), 0, progress=False)
     shares = PairsSettings(train_share=0.75, val_share=0.125, warps=[0])
     pack(out, manifest, folder / "pairs", shares, seed=0, progress=False)
     splits = [Split.open(folder / "pairs" / name) for name in ("train", "val")]

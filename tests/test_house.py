@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from syncnet_lib import imports
 from syncnet_lib.experiment import config, pipeline
 from syncnet_lib.experiment.notebook import parameter_names
+from syncnet_lib.experiment.settings import CommonSettings
 from tests.conftest import ROOT
 
 # A room imports from those to its left, never from one to its right; the ground floor, "", from itself only.
@@ -131,8 +132,8 @@ class TestStage:
 
     def test_parameters_have_the_same_names_everywhere(self, stage: str) -> None:
         section = config.STAGES[stage]
-        own = set(config.settings_class(section).model_fields) if section else set()
-        common = set(config.CommonSettings.model_fields)
+        own = set(config.SECTIONS[section].model_fields) if section else set()
+        common = set(CommonSettings.model_fields)
         assert not own & common
         names = set(parameter_names(ROOT / pipeline.stage_notebook(stage, PIPELINE)))
         assert own | {"stage", "workdir"} <= names <= own | common | {"stage", "workdir"}
@@ -154,7 +155,7 @@ def test_stages_run_in_the_order_of_the_pipeline() -> None:
 def test_every_parameter_stands_in_params_yaml_with_a_comment() -> None:
     content = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     for section in config.SECTIONS:
-        assert set(content[section]) == set(config.settings_class(section).model_fields), section
+        assert set(content[section]) == set(config.SECTIONS[section].model_fields), section
     for number, line in enumerate((ROOT / "params.yaml").read_text().splitlines(), 1):
         if line.strip() and not line.startswith("#") and not re.fullmatch(r"\s*\w+:", line):
             assert re.search(r"\s# \S.*", line), f"params.yaml:{number} has no comment"

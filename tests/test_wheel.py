@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncnet_lib.synthetic import corpus
+from syncnet_lib.synthetic.settings import SyntheticSettings
 from tests.conftest import ROOT, make_clone
 
 pytestmark = pytest.mark.slow
@@ -49,7 +50,7 @@ def test_the_command_measures_without_the_workspace(environment: Path, tmp_path:
     names = {package["name"] for package in json.loads(installed.stdout)}
     assert not names & {"jupyterlab", "dvc", "mlflow", "papermill", "dask"}
 
-    made = corpus.SyntheticSettings(clips=2, identities=2, seconds=3.0, noisy_share=0.0)
+    made = SyntheticSettings(clips=2, identities=2, seconds=3.0, noisy_share=0.0)
     corpus.make(tmp_path, made, seed=1, workers=0, progress=False)
     done = syncnet(environment, tmp_path, "offset", *map(str, (tmp_path / "videos").iterdir()), "--json", "-")
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,8 @@ from jaxtyping import UInt8
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import exchange
 from syncnet_lib.dataset.clips import COLUMNS, TRACK_COLUMNS
-from syncnet_lib.dataset.video import PHASES, Extracted, ExtractSettings, extract_video, pictures
+from syncnet_lib.dataset.settings import ExtractSettings
+from syncnet_lib.dataset.video import PHASES, Extracted, extract_video, pictures
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.stopwatch import Stopwatch

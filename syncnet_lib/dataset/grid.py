@@ -14,9 +14,6 @@ from syncnet_lib.media.decode import SUFFIXES
 GRID_URL = "https://zenodo.org/records/3625687/files/"
 """The GRID corpus (Cooke et al. 2006, CC BY 4.0): one archive a talker, sN.zip, of MPEG-1 videos with sound."""
 
-GRID_TALKERS = tuple(n for n in range(1, 35) if n != 21)
-"""Talkers with video; that of talker 21 was never published."""
-
 RETRIES = 5
 """How often a download that broke off is taken up again, each time from where it stopped."""
 

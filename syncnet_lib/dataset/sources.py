@@ -4,44 +4,23 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
-from pydantic import Field, field_validator
 
 from syncnet_lib import parallel
 from syncnet_lib.dataset import exchange, speakers
-from syncnet_lib.dataset.grid import GRID_TALKERS, GRID_URL, download, unpack
+from syncnet_lib.dataset.grid import GRID_URL, download, unpack
+from syncnet_lib.dataset.settings import CorpusSettings
 from syncnet_lib.dataset.speakers import Dataset
 from syncnet_lib.errors import InputError
 from syncnet_lib.files import atomic, link, sha256
 from syncnet_lib.media import decode
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.synthetic import corpus as synthetic
-from syncnet_lib.synthetic.corpus import SyntheticSettings
 
 VIDEO_COLUMNS = ["video_id", "path", "speaker", "sha256", "split", "sound"]
 SKIPPED_COLUMNS = ["file", "reason"]
-
-
-class CorpusSettings(SyntheticSettings):
-    """Which videos to work on; the settings of the synthetic corpus say how much of it to make."""
-
-    source: Literal["synthetic", "folder", "grid", "layout"] = "synthetic"
-    """Made here, a folder of videos, the public GRID corpus, or a folder of ready-made clips in the exchange layout."""
-    path: str = "data/videos"
-    """Folder for the sources folder and layout: relative to the project, or absolute."""
-    dataset: Dataset = "none"
-    """Whose folder layout tells who talks."""
-    talkers: list[int] = Field([1, 2, 3], min_length=1)
-    """Talkers of GRID, 1-34 without 21."""
-
-    @field_validator("talkers")
-    @classmethod
-    def _published(cls, talkers: list[int]) -> list[int]:
-        if wrong := [n for n in talkers if n not in GRID_TALKERS]:
-            raise ValueError(f"GRID has talkers 1 to 34 without 21, not {wrong[0]}")
-        return sorted(set(talkers))
 
 
 class Corpus(NamedTuple):

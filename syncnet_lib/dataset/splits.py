@@ -11,30 +11,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float32, Int16, Int64, UInt8
-from pydantic import Field
 from tqdm import tqdm
 
 from syncnet_lib import files
 from syncnet_lib.dataset import clips, exchange
+from syncnet_lib.dataset.pairs_settings import PairsSettings
 from syncnet_lib.dataset.warp import warped_mfcc
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import features
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
-from syncnet_lib.settings import Settings
 
 SPLITS = exchange.SPLITS
-
-
-class PairsSettings(Settings):
-    """How clips become the three splits."""
-
-    train_share: float = Field(0.8, gt=0, lt=1)
-    """Share of the clips for training, 0-1 [Agrawal]."""
-    val_share: float = Field(0.1, gt=0, lt=1)
-    """Share of the clips for validation, 0-1 [Agrawal]; the test split takes the rest."""
-    warps: list[int] = Field([0, -2, -1, 1, 2], min_length=1)
-    """Versions of the audio, each by the steps of 5 % by which pitch and formants are moved; 0, as it is, first."""
 
 
 def group_of(manifest: pd.DataFrame) -> pd.Series:

@@ -5,18 +5,18 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from pydantic import Field
 
 from syncnet_lib.dataset import exchange
 from syncnet_lib.dataset.clips import ClipWriter
+from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.crops import FACE_SIZE, MOUTH_SIZE, sharpness
 from syncnet_lib.faces.shots import find_cuts
-from syncnet_lib.faces.track import Crops, FaceTracker, Track, TrackSettings
+from syncnet_lib.faces.track import Crops, FaceTracker, Track
 from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from syncnet_lib.media.decode import Picture
@@ -31,17 +31,6 @@ LEAST_SECONDS = 60.0
 """Work on a video that its time limit always allows."""
 
 Item = TypeVar("Item")
-
-
-class ExtractSettings(TrackSettings):
-    """How clips are extracted from videos."""
-
-    crops: Literal["mouth", "face", "both"] = "mouth"
-    """Which crops are made: mouth 120x120 gray, face 224x224 colour, or both."""
-    audio_track: int = Field(0, ge=0)
-    """Which sound track of a video is used, counted from 0."""
-    time_limit: float = Field(20.0, gt=0)
-    """Longest work on one video, as a multiple of its duration (one minute is always allowed)."""
 
 
 @dataclass

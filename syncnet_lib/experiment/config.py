@@ -1,40 +1,32 @@
 """params.yaml becomes flat, validated parameters, a set a stage; the only module that knows where the project is."""
 
 import difflib
-import importlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from pydantic import Field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from syncnet_lib import parallel
+from syncnet_lib.dataset.pairs_settings import PairsSettings
+from syncnet_lib.dataset.settings import CorpusSettings, ExtractSettings
 from syncnet_lib.errors import InputError
+from syncnet_lib.experiment.settings import CommonSettings, EvaluateSettings
 from syncnet_lib.paths import ROOT
 from syncnet_lib.settings import Settings
+from syncnet_lib.training.settings import FilterSettings, TrainSettings
 
-
-class CommonSettings(Settings):
-    """What every stage may use."""
-
-    seed: int = Field(0, ge=0)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int | Literal["auto"] = "auto"
-    scheduler: str = ""
-
-
-SECTIONS = {
-    "common": "experiment.config.CommonSettings",
-    "corpus": "dataset.sources.CorpusSettings",
-    "extract": "dataset.extract.ExtractSettings",
-    "pairs": "dataset.splits.PairsSettings",
-    "train": "training.settings.TrainSettings",
-    "filter": "training.filtering.FilterSettings",
-    "evaluate": "experiment.evaluate.EvaluateSettings",
+SECTIONS: dict[str, type[Settings]] = {
+    "common": CommonSettings,
+    "corpus": CorpusSettings,
+    "extract": ExtractSettings,
+    "pairs": PairsSettings,
+    "train": TrainSettings,
+    "filter": FilterSettings,
+    "evaluate": EvaluateSettings,
 }
-"""Section of params.yaml -> module.class that describes it. Named, not imported: most of them import torch."""
+"""Section of params.yaml -> the class that describes it."""
 
 STAGES = {
     "corpus": "corpus",
@@ -65,19 +57,12 @@ class Parameters(NamedTuple):
     sections: dict[str, dict[str, Any]]
 
 
-def settings_class(section: str) -> type[Settings]:
-    """The class that describes a section of params.yaml; importing its module may take seconds."""
-    module, name = SECTIONS[section].rsplit(".", 1)
-    return cast(type[Settings], getattr(importlib.import_module(f"syncnet_lib.{module}"), name))
-
-
 def stage_settings(stage: str, path: Path = ROOT / "params.yaml") -> dict[str, Any]:
     """The flat parameters of a stage: those of `common` and of its section, every value present.
 
     Args:
         stage: one of `STAGES`.
-        path: the parameters file. The first stage checks all of its sections, so that a slip in `evaluate` is found
-            before an hour of training; the others only their own, which saves them importing every module.
+        path: the parameters file; all of it is checked, so that a slip in `evaluate` is found before training.
 
     Raises:
         InputError: no such stage; an unreadable file; an unknown section, key or profile; a bad value.
@@ -86,14 +71,14 @@ def stage_settings(stage: str, path: Path = ROOT / "params.yaml") -> dict[str, A
         raise InputError(f"stage {stage}", "unknown", _did_you_mean(stage, STAGES))
     section = STAGES[stage]
     own = ["common", *([section] if section else [])]
-    sections = read(path, tuple(SECTIONS) if stage == next(iter(STAGES)) else own).sections
+    sections = read(path).sections
     values = {name: value for each in own for name, value in sections[each].items()}
     if values["workers"] == "auto":
         values["workers"] = parallel.cores()
     return values
 
 
-def read(path: Path, sections: Collection[str] = tuple(SECTIONS)) -> Parameters:
+def read(path: Path) -> Parameters:
     """Read and check a parameters file.
 
     Values of `profiles.<profile>.<section>` win over those of `<section>`. YAML is read as DVC reads it (1.2), where
@@ -101,7 +86,6 @@ def read(path: Path, sections: Collection[str] = tuple(SECTIONS)) -> Parameters:
 
     Args:
         path: the file.
-        sections: those whose values are checked and returned; names of sections and profiles are always checked.
 
     Raises:
         InputError: as for `stage_settings`.
@@ -119,12 +103,12 @@ def read(path: Path, sections: Collection[str] = tuple(SECTIONS)) -> Parameters:
     known = {"default": None, **profiles}
     if profile not in known:
         raise InputError(f"{where}: profile", f"unknown profile {profile!r}", f"use one of {', '.join(known)}")
-    base = {name: _values(name, content, {}, f"{where}: {name}") for name in sections}  # before any profile is blamed
+    base = {name: _values(name, content, {}, f"{where}: {name}") for name in SECTIONS}  # before any profile is blamed
     for name, overlay in profiles.items():
         # Every profile is checked, chosen or not: otherwise its slip waits for the day on which it is chosen.
-        _check_overlay(content, overlay, sections, f"{where}: profiles.{name}")
+        _check_overlay(content, overlay, f"{where}: profiles.{name}")
     chosen = profiles.get(profile) or {}
-    overlaid = {name: _values(name, content, chosen, f"{where}: {name}") for name in sections if name in chosen}
+    overlaid = {name: _values(name, content, chosen, f"{where}: {name}") for name in SECTIONS if name in chosen}
     return Parameters(profile, base | overlaid)
 
 
@@ -148,17 +132,16 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 def _values(section: str, base: Mapping[str, Any], overlay: Mapping[str, Any], where: str) -> dict[str, Any]:
     merged = {**(base.get(section) or {}), **(overlay.get(section) or {})}
-    return settings_class(section).parse(merged, where).model_dump()
+    return SECTIONS[section].parse(merged, where).model_dump()
 
 
-def _check_overlay(base: Mapping[str, Any], overlay: Any, sections: Collection[str], where: str) -> None:
+def _check_overlay(base: Mapping[str, Any], overlay: Any, where: str) -> None:
     for section, values in _need_mapping(overlay, where).items():
         if section not in PROFILED:
             cause = "is the same for all profiles" if section in SECTIONS else "unknown section"
             raise InputError(f"{where}.{section}", cause, f"a profile may change {', '.join(PROFILED)}")
         _need_mapping(values, f"{where}.{section}")
-        if section in sections:
-            _values(section, base, overlay, f"{where}.{section}")
+        _values(section, base, overlay, f"{where}.{section}")
 
 
 def _need_mapping(value: Any, where: str) -> dict[str, Any]:

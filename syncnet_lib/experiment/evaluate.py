@@ -9,24 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float32
-from pydantic import Field
 
 from syncnet_lib.dataset import clips, extract, sources
-from syncnet_lib.dataset.video import ExtractSettings
+from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment.baseline import aperture_verdicts
+from syncnet_lib.experiment.settings import EvaluateSettings
 from syncnet_lib.experiment.statistics import bootstrap
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.settings import Settings
-
-
-class EvaluateSettings(Settings):
-    """What the evaluation searches, and which further videos it measures."""
-
-    vshift: int = Field(scoring.VSHIFT, ge=1)
-    extra_path: str = "data/extra"
 
 
 @dataclass

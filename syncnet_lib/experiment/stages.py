@@ -14,6 +14,7 @@ from syncnet_lib import imports
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config, mlflow_log, pipeline
 from syncnet_lib.experiment.notebook import NotebookError, execute, failed_copy, parameter_names, raised_inside
+from syncnet_lib.experiment.settings import CommonSettings
 from syncnet_lib.files import locked, remove
 from syncnet_lib.paths import PIPELINE, ROOT, is_pipeline, reports
 
@@ -68,7 +69,7 @@ def check() -> None:
 
 def asked_for(notebook: Path, values: Mapping[str, Any]) -> dict[str, Any]:
     """Values without those of the common parameters that a notebook has no use for, and so does not name."""
-    unused = set(config.CommonSettings.model_fields) - set(parameter_names(notebook))
+    unused = set(CommonSettings.model_fields) - set(parameter_names(notebook))
     return {name: value for name, value in values.items() if name not in unused}
 
 

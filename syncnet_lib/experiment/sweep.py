@@ -114,7 +114,7 @@ def _plan(stage: str, trials: Iterable[Mapping[str, Any]]) -> Plan:
     settings, section = config.stage_settings(stage), config.STAGES[stage]
     if section is None:
         raise InputError(f"stage {stage}", "has no parameters", "sweep another stage")
-    own = config.settings_class(section)
+    own = config.SECTIONS[section]
     for trial in trials:
         own.parse({name: value for name, value in settings.items() if name in own.model_fields} | dict(trial), stage)
     stages_of = pipeline.stages(ROOT)

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float32
 from pydantic import Field
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.faces.track import TrackSettings
+from syncnet_lib.faces.settings import TrackSettings
 from syncnet_lib.measurement import stream
 from syncnet_lib.measurement.inputs import check
 from syncnet_lib.measurement.soundtrack import DIGITAL_SILENCE, Soundtrack, listen

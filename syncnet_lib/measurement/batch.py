@@ -160,7 +160,7 @@ def _decode(path: Path, crop: Crop, cropped: bool, lead: int, least: float = LEA
     import cv2
     from tqdm import tqdm
 
-    from syncnet_lib.faces.track import TrackSettings
+    from syncnet_lib.faces.settings import TrackSettings
     from syncnet_lib.measurement.stream import watch
 
     cv2.setNumThreads(1)  # the tracker's pictures are small

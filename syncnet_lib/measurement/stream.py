@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from syncnet_lib.dataset import exchange
 from syncnet_lib.faces.crops import FACE_SIZE
+from syncnet_lib.faces.settings import TrackSettings
 from syncnet_lib.faces.shots import Cut, find_cuts
-from syncnet_lib.faces.track import Crops, FaceTracker, TrackSettings
+from syncnet_lib.faces.track import Crops, FaceTracker
 from syncnet_lib.measurement.inputs import audio_of, check
 from syncnet_lib.measurement.voice import choose_track
 from syncnet_lib.media import audio, decode

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
-import python_speech_features
 
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
@@ -35,6 +34,9 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     Returns:
         (1 + ceil((N - 400) / 160), 13) float32; 575,616 samples give 3,597 steps [Agrawal].
     """
+    # Brings much of scipy, which whoever needs only the constants of this module should not wait for.
+    import python_speech_features
+
     return python_speech_features.mfcc(samples, SAMPLE_RATE).astype(np.float32)
 
 

@@ -11,19 +11,18 @@ from typing import Literal
 import cv2
 import numpy as np
 import pandas as pd
-from pydantic import Field
 from scipy.signal import fftconvolve
 
 from syncnet_lib import parallel
 from syncnet_lib.files import PARTIAL, atomic, remove, sha256, write_json
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from syncnet_lib.settings import Settings
 from syncnet_lib.synthetic import articulation, gallery, recordings
 from syncnet_lib.synthetic.painting import Scene
 from syncnet_lib.synthetic.people import BUILTIN, Cast, Identity, identity, scene, sentence
 from syncnet_lib.synthetic.portrait import Photo, builtin
 from syncnet_lib.synthetic.puppet import Puppet
+from syncnet_lib.synthetic.settings import SyntheticSettings
 from syncnet_lib.synthetic.voice import Phoneme, pauses_between, speak
 
 WIDTH, HEIGHT = 360, 288
@@ -42,23 +41,6 @@ _VERSION = 1
 """Part of each clip's key: raise it when the same settings shall give other clips."""
 
 Kind = Literal["clean", "dubbed", "shifted"]
-
-
-class SyntheticSettings(Settings):
-    """How much of the synthetic corpus to make."""
-
-    clips: int = Field(200, ge=1, le=100_000)
-    """Videos to make."""
-    identities: int = Field(40, ge=2, le=10_000)
-    """Different people, each with a face and a voice."""
-    seconds: float = Field(3.0, ge=1.0, le=60.0)
-    """Length of each video, seconds."""
-    noisy_share: float = Field(0.2, ge=0.0, lt=1.0)
-    """Share of the videos made wrong, 0-1: half dubbed with another's audio, half with shifted audio."""
-    portraits: str = "builtin"
-    """Faces: builtin, or a folder of portrait photographs, who then are as many people at most."""
-    voices: str = "espeak"
-    """Voices: espeak, or a folder of recorded speech with phone times."""
 
 
 @dataclass(frozen=True)

@@ -8,26 +8,12 @@ from torch import Tensor
 
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_MFCC
 from syncnet_lib.model.spec import Spec
+from syncnet_lib.training.settings import Strength
 
 MASKED_COEFFICIENTS = 2
 """Most neighbouring coefficients that a mask hides: a sixth of the 13 (SpecAugment: up to 27 of 80 mel channels)."""
 MASKED_STEPS = MFCC_PER_FRAME
 """Most steps of 10 ms that a mask hides: a frame. A longer one would hide the very audio that tells windows apart."""
-
-
-@dataclass(frozen=True)
-class Strength:
-    """How much is changed beside crop, mirror, tone curve, gain and filter; 0 leaves a thing as it is.
-
-    Attributes:
-        blur: largest standard deviation of a Gaussian blur, in pixels of the frames as stored; at most 0.7.
-        noise: standard deviation of the noise on each MFCC, as a share of that coefficient's own in the run.
-        masks: SpecAugment: masks a window of audio, half over time and half over coefficients.
-    """
-
-    blur: float = 0.0
-    noise: float = 0.0
-    masks: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from pydantic import Field
 from scipy.optimize import brentq
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
@@ -16,7 +15,7 @@ from sklearn.mixture import GaussianMixture
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.settings import Settings
+from syncnet_lib.training.settings import FilterSettings
 from syncnet_lib.training.validation import embed_split
 
 Method = Literal["fixed", "quantile", "far", "mixture"]
@@ -29,15 +28,6 @@ SEPARATION = 2.0
 
 LEAST = 20
 """Fewest distances that two groups are fitted to: five numbers are fitted."""
-
-
-class FilterSettings(Settings):
-    """Which positives are kept; the defaults are those of params.yaml."""
-
-    threshold: float = Field(0.97, gt=0)
-    """Distance, in the embedding's units, over which a positive is rejected."""
-    context: int = Field(51, ge=1)
-    """Windows around a positive whose mean distance judges it; 1 is the pair alone [Agrawal]."""
 
 
 def positive_distances(model: SyncNet, split: Split, progress: bool = True) -> pd.DataFrame:

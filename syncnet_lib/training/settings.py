@@ -1,12 +1,27 @@
-"""The section `train` of params.yaml: how a model is trained."""
+"""The sections `train` and `filter` of params.yaml: how a model is trained, and which positives it is trained on."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field
 
 from syncnet_lib.model.spec import ModelName
 from syncnet_lib.settings import Settings
-from syncnet_lib.training.augment import Strength
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How much is changed beside crop, mirror, tone curve, gain and filter; 0 leaves a thing as it is.
+
+    Attributes:
+        blur: largest standard deviation of a Gaussian blur, in pixels of the frames as stored; at most 0.7.
+        noise: standard deviation of the noise on each MFCC, as a share of that coefficient's own in the run.
+        masks: SpecAugment: masks a window of audio, half over time and half over coefficients.
+    """
+
+    blur: float = 0.0
+    noise: float = 0.0
+    masks: float = 0.0
 
 
 class TrainSettings(Settings):
@@ -41,11 +56,11 @@ class TrainSettings(Settings):
     """Augment the training windows; `blur`, `noise` and `masks` add to the crop, the mirror and the changes of light
     and microphone that this alone brings."""
     blur: float = Field(0.0, ge=0, le=0.7)
-    """See `augment.Strength`."""
+    """See `Strength`."""
     noise: float = Field(0.0, ge=0)
-    """See `augment.Strength`."""
+    """See `Strength`."""
     masks: float = Field(0.0, ge=0)
-    """See `augment.Strength`."""
+    """See `Strength`."""
     loader: Literal["auto", "resident", "mapped", "folder", "folder_persistent"] = "auto"
     """Where batches come from; auto is resident where the split fits into half of the device's memory, else mapped."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -59,3 +74,12 @@ class TrainSettings(Settings):
     def augmentation(self) -> Strength | None:
         """How strongly windows are augmented; None for not at all."""
         return Strength(self.blur, self.noise, self.masks) if self.augment else None
+
+
+class FilterSettings(Settings):
+    """Which positives are kept; the defaults are those of params.yaml."""
+
+    threshold: float = Field(0.97, gt=0)
+    """Distance, in the embedding's units, over which a positive is rejected."""
+    context: int = Field(51, ge=1)
+    """Windows around a positive whose mean distance judges it; 1 is the pair alone [Agrawal]."""

@@ -12,10 +12,11 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import centre
 from syncnet_lib.training import loss
-from syncnet_lib.training.augment import SharedRandom, Strength, augment
+from syncnet_lib.training.augment import SharedRandom, augment
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
 from syncnet_lib.training.sampling import Draw
+from syncnet_lib.training.settings import Strength
 from syncnet_lib.training.timing import PhaseTimer
 
 

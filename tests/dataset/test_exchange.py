@@ -12,8 +12,8 @@ import skimage.data
 
 from syncnet_lib.dataset import clips, exchange, sources, splits
 from syncnet_lib.dataset import extract as extraction
-from syncnet_lib.dataset.extract import ExtractSettings
-from syncnet_lib.dataset.sources import CorpusSettings
+from syncnet_lib.dataset.pairs_settings import PairsSettings
+from syncnet_lib.dataset.settings import CorpusSettings, ExtractSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import features
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -94,7 +94,7 @@ def test_round_trip_through_the_pipeline(tree: Path, tmp_path: Path) -> None:
         assert loss.mean() < 1
         assert loss.max() < 16
         assert np.isnan(clip.lip_aperture).all()
-    packing = splits.PairsSettings(train_share=0.8, val_share=0.1, warps=[0])
+    packing = PairsSettings(train_share=0.8, val_share=0.1, warps=[0])
     index, _ = splits.pack(tmp_path / "imported", manifest, tmp_path / "pairs", packing, 0, progress=False)
     assert index.set_index("split").frames.to_dict() == LENGTHS
     again = tmp_path / "again"
@@ -171,7 +171,7 @@ def test_a_broken_clip_is_skipped_with_its_reason(kind: str, tree: Path, tmp_pat
     assert reasons.file.str.fullmatch("(tree/)?test/c").all()
     assert reasons.reason.str.contains(reason).tolist() == [True]
     with pytest.raises(InputError, match="no clip for the test split"):
-        splits.pack(tmp_path / "imported", manifest, tmp_path / "pairs", splits.PairsSettings(), 0, progress=False)
+        splits.pack(tmp_path / "imported", manifest, tmp_path / "pairs", PairsSettings(), 0, progress=False)
 
 
 def test_the_same_clip_in_two_splits_is_used_once(tree: Path, tmp_path: Path) -> None:

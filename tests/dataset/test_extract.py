@@ -22,7 +22,7 @@ import pytest
 import skimage.data
 
 from syncnet_lib.dataset import clips, extract
-from syncnet_lib.dataset.extract import ExtractSettings
+from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import encode, features
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
@@ -180,7 +180,7 @@ def test_a_kill_leaves_no_half_clip(good: Path, tmp_path: Path) -> None:
         "import sys, pandas as pd; from pathlib import Path; from syncnet_lib.dataset import extract\n"
         "good, out = map(Path, sys.argv[1:])\n"
         "table = pd.DataFrame({'video_id': ['v'], 'path': [good.name], 'speaker': '', 'sha256': ''})\n"
-        "extract.extract(table, good.parent, out/'clips', out/'cache', extract.ExtractSettings(), 0, progress=False)\n"
+        "extract.extract(table, good.parent, out/'clips', out/'cache', ExtractSettings(), 0, progress=False)\n"
     )
     root = Path(__file__).parents[2]
     process = subprocess.Popen([sys.executable, "-c", script, str(good), str(tmp_path)], cwd=root)

@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 
 from syncnet_lib.dataset import grid, sources
-from syncnet_lib.dataset.sources import CorpusSettings
+from syncnet_lib.dataset.settings import CorpusSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import encode
 

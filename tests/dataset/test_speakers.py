@@ -8,7 +8,7 @@ import pytest
 import skimage.data
 
 from syncnet_lib.dataset import clips, extract, sources, speakers, splits
-from syncnet_lib.dataset.sources import CorpusSettings
+from syncnet_lib.dataset.settings import CorpusSettings, ExtractSettings
 from syncnet_lib.dataset.speakers import Dataset
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import encode
@@ -126,7 +126,7 @@ def test_the_sound_of_mead_is_found_beside_its_videos(tmp_path: Path) -> None:
     for known in (True, False):
         table = videos if known else videos.assign(sha256="")
         manifest, skipped = extract.extract(
-            table, base, tmp_path / "clips", tmp_path / "c", extract.ExtractSettings(), 0, False
+            table, base, tmp_path / "clips", tmp_path / "c", ExtractSettings(), 0, False
         )
         assert skipped.empty
         assert manifest.sha256.tolist() == videos.sha256.tolist()

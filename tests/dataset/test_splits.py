@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncnet_lib.dataset import splits
-from syncnet_lib.dataset.splits import PairsSettings, Split
+from syncnet_lib.dataset.pairs_settings import PairsSettings
+from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import features
 from syncnet_lib.training import sampling

@@ -12,7 +12,8 @@ import torch
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import baseline, evaluate
-from syncnet_lib.experiment.evaluate import Embedded, EvaluateSettings
+from syncnet_lib.experiment.evaluate import Embedded
+from syncnet_lib.experiment.settings import EvaluateSettings
 from syncnet_lib.media import features
 from syncnet_lib.model.networks import SyncNet
 from tests import packed

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from syncnet_lib.faces import detect, geometry
 from syncnet_lib.faces.crops import PAD_VALUE, gray_crop, mouth_crop, sample
+from syncnet_lib.faces.settings import TrackSettings
 from syncnet_lib.faces.shots import THUMBNAIL, Cut, ShotFinder
-from syncnet_lib.faces.track import Crops, FaceTracker, Track, TrackSettings
+from syncnet_lib.faces.track import Crops, FaceTracker, Track
 from syncnet_lib.media import decode
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import skimage.data
 
+from syncnet_lib.faces.settings import TrackSettings
 from syncnet_lib.faces.shots import FLASH_FRAMES, Cut, find_cuts
-from syncnet_lib.faces.track import FaceTracker, Track, TrackSettings
+from syncnet_lib.faces.track import FaceTracker, Track
 from syncnet_lib.media.decode import Picture
 
 LENGTH = 60

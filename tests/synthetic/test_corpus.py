@@ -13,7 +13,8 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.files import sha256
 from syncnet_lib.media import audio, decode, encode
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
-from syncnet_lib.synthetic.corpus import MAX_SHIFT, MIN_SHIFT, SyntheticSettings, _make_one, _plan, find_cast, make
+from syncnet_lib.synthetic.corpus import MAX_SHIFT, MIN_SHIFT, _make_one, _plan, find_cast, make
+from syncnet_lib.synthetic.settings import SyntheticSettings
 from tests.synthetic.test_recordings import write as write_recordings
 
 SMALL = SyntheticSettings(clips=4, identities=3, seconds=1.0, noisy_share=0.5)

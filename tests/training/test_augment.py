@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from syncnet_lib.model.spec import SPECS
-from syncnet_lib.training.augment import SharedRandom, Strength, augment, augment_audio, augment_video
+from syncnet_lib.training.augment import SharedRandom, augment, augment_audio, augment_video
+from syncnet_lib.training.settings import Strength
 
 ALL = Strength(blur=0.7, noise=0.2, masks=1.0)
 

@@ -8,7 +8,7 @@ import torch
 from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training import filtering
-from syncnet_lib.training.filtering import FilterSettings
+from syncnet_lib.training.settings import FilterSettings
 from tests import packed
 
 

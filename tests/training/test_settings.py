@@ -1,7 +1,6 @@
 """Settings of training that other modules get in another form."""
 
-from syncnet_lib.training.augment import Strength
-from syncnet_lib.training.settings import TrainSettings
+from syncnet_lib.training.settings import Strength, TrainSettings
 
 
 def test_augmentation_is_as_strong_as_the_settings_say_or_not_at_all():
