@@ -179,13 +179,15 @@ def correct(
         before = batch.measure(path, options)
         print(f"{path}: {before.verdict} (confidence {before.confidence:.3g}, {before.meaning})")
         finding.check_curable(before, min_confidence)
-        offset = before.offset_frames
+        delay = Fraction(round(before.offset_ms), 1000)
+    else:
+        delay = Fraction(offset * FRAME_MS, 1000)
 
     from syncnet_lib.media import remux
 
-    copy = remux.move_sound(path, out, Fraction(offset * FRAME_MS, 1000))
+    copy = remux.move_sound(path, out, delay)
     form = "bit for bit the same" if copy.exact else "not re-encoded, framed as this container wants"
-    print(f"{out}: sound moved by {offset * FRAME_MS:+d} ms; packets of video, audio and subtitles {form}")
+    print(f"{out}: sound moved by {int(delay * 1000):+d} ms; packets of video, audio and subtitles {form}")
     for lost in copy.left_out:
         print(f"{out}: left out, as a {out.suffix} file cannot hold it: {lost}")
     after = batch.measure(out, options)

@@ -2,7 +2,7 @@
 
 The pictures are seen once. The video embeddings of a track go to a temporary file; when the track is over, its audio
 is embedded a minute at a time and only distances are kept, so that two hours need hardly more memory than two minutes:
-about 0.3 kB a frame and track.
+about 0.4 kB a frame and track.
 
 **The audio of a track** is that of the file, so that a shift may look beyond the ends of the track; with edges "mask" a
 window is left out at shifts at which the file has no audio. With "zero" everything outside the track is zeros, as
@@ -13,6 +13,7 @@ import dataclasses
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -22,7 +23,7 @@ from pydantic import Field
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.settings import TrackSettings
-from syncnet_lib.measurement import stream
+from syncnet_lib.measurement import fine, stream
 from syncnet_lib.measurement.inputs import check
 from syncnet_lib.measurement.soundtrack import DIGITAL_SILENCE, Soundtrack, listen
 from syncnet_lib.measurement.stream import Event, TrackCrops, TrackEnd
@@ -30,6 +31,7 @@ from syncnet_lib.media import features
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.media.report import Report
+from syncnet_lib.media.timecode import Timecode, timecode_of
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import Asked, Embedder
 from syncnet_lib.model.networks import SyncNet
@@ -57,6 +59,7 @@ class Measured:
     Attributes:
         number, shot, first, frames: which, and where in the video, in frames.
         distances: of each window at the shifts -vshift to vshift; NaN where masked.
+        rows: distances at steps of 10 ms, summed over blocks of windows.
         speech: windows in which the audio carries speech.
         boxes: centre x, y and half the longer side of the face, pixels.
     """
@@ -66,6 +69,7 @@ class Measured:
     first: int
     frames: int
     distances: Float32[np.ndarray, "windows shifts"]
+    rows: fine.Rows
     speech: Bool[np.ndarray, " windows"]
     boxes: Float32[np.ndarray, "frames 3"]
 
@@ -83,6 +87,7 @@ class Analysis:
         tracks: those that could be measured, in the order of their number.
         frames: length of the video in pictures.
         samples: length of the audio.
+        timecode: how the file's own pictures are counted.
         notes: what could not be used, and why.
         report: how much of the file could be decoded, and what is damaged or missing.
     """
@@ -90,6 +95,7 @@ class Analysis:
     tracks: list[Measured]
     frames: int
     samples: int
+    timecode: Timecode = field(default_factory=lambda: Timecode(Fraction(FPS)))
     notes: list[str] = field(default_factory=list)
     report: Report = field(default_factory=Report)
 
@@ -149,7 +155,7 @@ def analyse(
         why = faces.notes[0] if faces.notes else f"no face found in any of {frames} frames"
         raise InputError(path, why, "give a video that shows a talking face")
     tracks = sorted(faces.measured, key=lambda track: track.number)
-    return Analysis(tracks, frames, soundtrack.samples, faces.notes, soundtrack.report)
+    return Analysis(tracks, frames, soundtrack.samples, timecode_of(path), faces.notes, soundtrack.report)
 
 
 @dataclass
@@ -237,30 +243,37 @@ class _Faces:
             track.shot,
             track.first,
             frames,
-            self._distances(video[:windows], start),
+            *self._distances(video[:windows], start, track.first),
             speech[WINDOW_FRAMES // 2 :][:windows],
             np.concatenate(opened.boxes)[:frames],
         )
 
-    def _distances(self, video: np.ndarray, first: int) -> np.ndarray:
+    def _distances(self, video: np.ndarray, first: int, frame: int) -> tuple[np.ndarray, fine.Rows]:
         """(N, S) float32 distances of (N, D) video embeddings, whose first window begins with frame `first` of the
-        soundtrack."""
+        soundtrack and `frame` of the video, and those at steps of 10 ms."""
         soundtrack, vshift = self._soundtrack, self._settings.vshift
         zero = self._settings.edges == "zero"
         windows = len(video)
         mean = self._cepstral_mean(first - vshift, first + windows + WINDOW_FRAMES + vshift)
         low, high = (first, first + windows) if zero else (soundtrack.first, soundtrack.stop)
         found = np.empty((windows, 2 * vshift + 1), np.float32)
+        rows = fine.Rows.empty(frame, windows, 2 * vshift + 1)
         for start in range(0, windows, features.PORTION):
             stop = min(start + features.PORTION, windows)
-            around = np.full((stop - start + 2 * vshift, video.shape[1]), 0.0 if zero else np.nan, np.float32)
-            begin = first + start - vshift
-            inside = max(begin, low), min(begin + len(around), high)
-            if inside[0] < inside[1]:
-                steps = soundtrack.mfcc[inside[0] * MFCC_PER_FRAME : (inside[1] - 1) * MFCC_PER_FRAME + WINDOW_MFCC]
-                around[inside[0] - begin : inside[1] - begin] = self._audio.audio(steps - mean)
-            found[start:stop] = scoring.padded_distances(np.asarray(video[start:stop]), around)
-        return found
+            steps = np.empty((stop - start, 2 * vshift + 1, fine.PHASES), np.float32)
+            for phase in range(fine.PHASES):
+                around = np.full((stop - start + 2 * vshift, video.shape[1]), 0.0 if zero else np.nan, np.float32)
+                begin = first + start - vshift
+                last = (len(soundtrack.mfcc) - phase - WINDOW_MFCC) // MFCC_PER_FRAME + 1
+                inside = max(begin, low), min(begin + len(around), high, last)
+                if inside[0] < inside[1]:
+                    spans = (inside[0] * MFCC_PER_FRAME, (inside[1] - 1) * MFCC_PER_FRAME + WINDOW_MFCC)
+                    heard = soundtrack.mfcc[spans[0] + phase : spans[1] + phase]
+                    around[inside[0] - begin : inside[1] - begin] = self._audio.audio(heard - mean)
+                steps[:, :, phase] = scoring.padded_distances(np.asarray(video[start:stop]), around)
+            found[start:stop] = steps[:, :, 0]
+            rows.add(frame + start, steps.reshape(stop - start, -1))
+        return found, rows
 
     def _cepstral_mean(self, begin: int, end: int) -> np.ndarray:
         """(13,) float32 mean MFCC of all audio that a search looks at, so that it stays the same when audio is moved;

@@ -41,7 +41,7 @@ TIME_LIMIT, LEAST_SECONDS = 20, 60
 extraction."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
-VERSION = 3
+VERSION = 4
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
 Outcome = Result | Failure

@@ -21,6 +21,7 @@ FURTHER = 60
 
 def sentence(
     offset: int,
+    ms: float,
     sureness: Sureness,
     segments: Sequence[Segment],
     drift: Drift | None,
@@ -31,6 +32,7 @@ def sentence(
 
     Args:
         offset: of the whole video, frames.
+        ms: the same in milliseconds.
         sureness: of that.
         segments: stretches of constant offset.
         drift: None where there is none to speak of.
@@ -38,7 +40,7 @@ def sentence(
         vshift: frames that were searched to each side.
     """
     if sureness == "unknown":
-        return f"no threshold known for this checkpoint, so check by eye; least distance where {words(offset)}"
+        return f"no threshold known for this checkpoint, so check by eye; least distance where {words(offset, ms)}"
     if vshift < FURTHER and (sureness == "none" or (sureness == "doubtful" and abs(offset) == vshift)):
         return f"nothing found within ±{vshift * FRAME_MS} ms: search further with --vshift {FURTHER}"
     if sureness != "sure":
@@ -49,15 +51,15 @@ def sentence(
     if jumps(segments):
         offsets = [segment.offset_frames for segment in segments]
         return f"sync changes within the video ({min(offsets):+d} to {max(offsets):+d} frames): correct each part alone"
-    return words(offset)
+    return words(offset, ms)
 
 
-def words(offset: int) -> str:
-    """An offset in frames as words that say what to do."""
+def words(offset: int, ms: float) -> str:
+    """An offset in frames and in milliseconds as words that say what to do."""
     if abs(offset) <= TOLERANCE:
         return f"in sync (±{TOLERANCE} frame)"
     side, cure = ("ahead", "delay it") if offset > 0 else ("behind", "advance it")
-    return f"audio is {abs(offset) * FRAME_MS} ms {side}: {cure}"
+    return f"audio is {abs(round(ms))} ms {side}: {cure}"
 
 
 def jumps(segments: Sequence[Segment]) -> list[tuple[Segment, Segment]]:

@@ -12,9 +12,10 @@ from syncnet_lib.measurement.result import Failure, Result
 
 STDOUT = Path("-")
 OF_VIDEO = ("path", "offset_frames", "offset_ms", "confidence", "sureness", "min_distance")
+INTERVAL = ("offset_low_ms", "offset_high_ms")
 OF_TRACK = ("shot", "start_s", "end_s", "speaking", "offset_frames", "offset_ms", "confidence", "min_distance")
 COLUMNS = (
-    *(*OF_VIDEO, "track", "shot", "start_s", "end_s", "speaking"),
+    *(*OF_VIDEO, *INTERVAL, "track", "shot", "start_s", "end_s", "speaking"),
     *("track_offset_frames", "track_offset_ms", "track_confidence", "track_min_distance", "warnings", "verdict"),
     "error",
 )
@@ -51,6 +52,7 @@ def rows(outcome: Result | Failure) -> Iterator[dict[str, Any]]:
         yield {"path": outcome.path, "error": outcome.error}
         return
     video = {name: getattr(outcome, name) for name in OF_VIDEO}
+    video |= dict(zip(INTERVAL, outcome.offset_interval_ms, strict=True))
     said = {"warnings": "; ".join(outcome.warnings), "verdict": outcome.verdict}
     for track in outcome.tracks:
         own = {name: getattr(track, name) for name in OF_TRACK}

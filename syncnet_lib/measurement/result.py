@@ -21,6 +21,7 @@ def _plain(value: Any) -> float | None:
 
 Number = Annotated[float, BeforeValidator(_plain)]
 Gap = Annotated[float | None, BeforeValidator(_plain)]
+Interval = tuple[Number, Number]
 Sureness = Literal["sure", "doubtful", "none", "unknown"]
 
 MEANING: dict[Sureness, str] = {
@@ -45,7 +46,8 @@ class TrackResult(_Record):
     end_s: Number = Field(description="end of its last picture, seconds")
     speaking: bool = Field(description="whether this face is the one that speaks")
     offset_frames: int = Field(description="frames of 40 ms; above 0: the sound is ahead of the lips")
-    offset_ms: int = Field(description="the same in milliseconds")
+    offset_ms: Number = Field(description="the same in milliseconds, finer than a frame")
+    offset_interval_ms: Interval = Field(description="95 % interval of offset_ms, given that the frame is right")
     confidence: Number = Field(description="median of the mean distances over the shifts, less their minimum")
     min_distance: Number = Field(description="least mean distance")
     frame_confidence: list[Gap] = Field(
@@ -72,7 +74,11 @@ class Segment(_Record):
 
     start_s: Number = Field(description="seconds")
     end_s: Number = Field(description="seconds")
+    start_timecode: str = Field(description="the same as the file's own pictures are counted (SMPTE ST 12-1)")
+    end_timecode: str = Field(description="of the first picture after it")
     offset_frames: int = Field(description="frames of 40 ms; above 0: the sound is ahead of the lips")
+    offset_ms: Number = Field(description="the same in milliseconds, finer than a frame")
+    offset_interval_ms: Interval = Field(description="95 % interval of offset_ms, given that the frame is right")
     confidence: Number = Field(description="of this stretch")
 
 
@@ -93,7 +99,9 @@ class Result(_Record):
 
     path: str = Field(description="the video")
     offset_frames: int = Field(description="frames of 40 ms; above 0: the sound is ahead of the lips, delay it")
-    offset_ms: int = Field(description="the same in milliseconds")
+    offset_ms: Number = Field(description="the same in milliseconds, finer than a frame")
+    offset_interval_ms: Interval = Field(description="95 % interval of offset_ms, given that the frame is right")
+    offset_file_frames: Number = Field(description="offset_ms in pictures of the file, which has frame_rate a second")
     confidence: Number = Field(description="median of the mean distances over the shifts, less their minimum")
     sureness: Sureness = Field(
         description="what the confidence is worth, by the checkpoint's threshold and the measured length: sure; "
@@ -105,6 +113,7 @@ class Result(_Record):
         description="mean distance at the shifts -vshift..vshift: of the speaking tracks, weighted by their "
         "confidence and length; the least at i makes the offset vshift - i; null where no window has sound"
     )
+    frame_rate: Number = Field(description="pictures of the file a second")
     frames_used: int = Field(description="pictures of the file that could be decoded")
     frames_in_file: int = Field(description="pictures that the file holds; more than are used where it is damaged")
     tracks: list[TrackResult]

@@ -70,6 +70,9 @@ def _span(start: float, end: float) -> str:
 
 
 def _offset(found: Result | TrackResult, sureness: Sureness) -> Sequence[str]:
-    """Offset in frames and milliseconds with its sign; in brackets where it is no answer."""
-    values = [f"{value:+d}" if value else "0" for value in (found.offset_frames, found.offset_ms)]
+    """Offset in frames and in milliseconds with half its interval, with their signs; in brackets where it is no answer."""
+    ms = round(found.offset_ms)
+    spread = max(1, round((found.offset_interval_ms[1] - found.offset_interval_ms[0]) / 2))
+    values = [f"{value:+d}" if value else "0" for value in (found.offset_frames, ms)]
+    values[1] += f" ±{spread}"
     return values if sureness in ("sure", "unknown") else [f"({value})" for value in values]

@@ -5,18 +5,19 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from syncnet_lib.measurement import fine
 from syncnet_lib.measurement.analyse import Measured
+from syncnet_lib.measurement.fine import BLOCK
 from syncnet_lib.measurement.finding import JUMP
 from syncnet_lib.measurement.result import Drift, Segment
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
+from syncnet_lib.media.timecode import Timecode
 from syncnet_lib.model import scoring
 
 SURE_WINDOWS = 3 * FPS - WINDOW_FRAMES
 """Windows for which a threshold holds where its checkpoint does not say, 3 s; fewer need more confidence, as the noise
 of a mean goes with their inverse square root."""
-BLOCK = 5
-"""Windows that an edit is placed by, 0.2 s."""
 CHANGE = 4 * FPS
 """Windows of full evidence, 4 s, that a change of sync must bring to be believed."""
 DRIFT_BLOCK = 4 * FPS
@@ -36,16 +37,18 @@ FINE = np.linspace(0.96, 1.04, 17)
 
 
 class Timeline:
-    """Distances over shifts along a video, of all tracks that speak, a row each BLOCK windows.
+    """Distances over shifts along a video, of all tracks that speak, a row each BLOCK windows, by which an edit is placed.
 
     Args:
         tracks: they.
         frames: length of the video.
         needed: confidence from which a stretch is sure; None where no threshold is known.
+        timecode: how the file's own pictures are counted.
     """
 
-    def __init__(self, tracks: list[Measured], frames: int, needed: float | None) -> None:
-        self._needed = needed
+    def __init__(self, tracks: list[Measured], frames: int, needed: float | None, timecode: Timecode) -> None:
+        self._needed, self._timecode = needed, timecode
+        self._rows = [track.rows for track in tracks]
         shape = frames // BLOCK + 1, tracks[0].distances.shape[1]
         self._reach = shape[1] // 2
         self._sums, self._counts = np.zeros(shape), np.zeros(shape, np.int64)
@@ -82,15 +85,23 @@ class Timeline:
                 del edges[weakest if left else weakest + 1]
             else:
                 break
-        return [
-            Segment(
-                start_s=start * BLOCK / FPS,
-                end_s=min(stop * BLOCK + WINDOW_FRAMES, self._end) / FPS if stop == edges[-1] else stop * BLOCK / FPS,
-                offset_frames=scoring.offset(self._curve(start, stop)),
-                confidence=self._confidence(start, stop),
-            )
-            for start, stop in itertools.pairwise(edges)
-        ]
+        return [self._segment(start, stop, last=stop == edges[-1]) for start, stop in itertools.pairwise(edges)]
+
+    def _segment(self, start: int, stop: int, last: bool) -> Segment:
+        begin = start * BLOCK / FPS
+        end = min(stop * BLOCK + WINDOW_FRAMES, self._end) / FPS if last else stop * BLOCK / FPS
+        offset = scoring.offset(self._curve(start, stop))
+        near = fine.estimate(self._rows, [1.0] * len(self._rows), offset, start, stop)
+        return Segment(
+            start_s=begin,
+            end_s=end,
+            start_timecode=self._timecode.at(begin),
+            end_timecode=self._timecode.at(end),
+            offset_frames=offset,
+            offset_ms=near.ms,
+            offset_interval_ms=near.interval,
+            confidence=self._confidence(start, stop),
+        )
 
     def _changes(self) -> list[int]:
         """Rows at which the path over the shifts of least distance changes."""

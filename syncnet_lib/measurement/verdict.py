@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from syncnet_lib.errors import shown
-from syncnet_lib.measurement import finding
+from syncnet_lib.measurement import finding, fine
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, analyse
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
 from syncnet_lib.measurement.stream import Event
 from syncnet_lib.measurement.timeline import SURE_WINDOWS, Timeline
-from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
+from syncnet_lib.media.clock import FPS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
 from syncnet_lib.model.networks import SyncNet
@@ -34,6 +34,8 @@ brings another chance of a low minimum. With others' audio (195 pairs of clips o
 confidences that are below the threshold at ±15 are below 1.3, 1.6 and 1.8 times that at ±30, ±50 and ±75."""
 RIVAL = 0.7
 """Share of a speaker's confidence from which a face beside it, with another offset, may as well be the speaker."""
+LEAST_WEIGHT = 1e-6
+"""Of a track that has no minimum: where all are so, the mean is over them all the same."""
 SHARED = 0.5
 """Share of the shorter of two tracks that both must be seen in to be compared."""
 
@@ -50,13 +52,14 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
     speakers = speaking(found.tracks)
     used = [track for track in found.tracks if track.number in speakers] or found.tracks
     curves = [scoring.mean_distances(track.distances) for track in used]
-    weights = [max(scoring.confidence(curve), 0.0) * track.windows for curve, track in zip(curves, used, strict=True)]
-    means = _combined(curves, weights)
+    weights = [max(scoring.confidence(curve), LEAST_WEIGHT) for curve in curves]
+    means = _combined(curves, [weight * track.windows for weight, track in zip(weights, used, strict=True)])
     offset, confidence = scoring.offset(means), scoring.confidence(means)
+    near = fine.estimate([track.rows for track in used], weights, offset)
     least = settings.vshift - offset
     windows = sum(int((~np.isnan(track.distances[:, least])).sum()) for track in used)
     needed = needed_confidence(model, windows, len(means), _beside(found.tracks, used))
-    timeline = Timeline(used, found.frames, needed)
+    timeline = Timeline(used, found.frames, needed, found.timecode)
     segments = timeline.segments()
     sure = sureness(confidence, needed)
     drift = timeline.drift(segments)
@@ -73,12 +76,15 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
     return Result(
         path=shown(path),
         offset_frames=offset,
-        offset_ms=offset * FRAME_MS,
+        offset_ms=near.ms,
+        offset_interval_ms=near.interval,
+        offset_file_frames=near.ms * float(found.timecode.rate) / 1000,
         confidence=confidence,
         sureness=sure,
-        verdict=finding.sentence(offset, sure, segments, finding.significant(drift), doubts, settings.vshift),
+        verdict=finding.sentence(offset, near.ms, sure, segments, finding.significant(drift), doubts, settings.vshift),
         min_distance=float(np.nanmin(means)),
         mean_distances=means.tolist(),
+        frame_rate=float(found.timecode.rate),
         frames_used=found.report.used,
         frames_in_file=max(found.report.pictures, found.report.used),
         tracks=[_track_result(track, track.number in speakers, settings.edges) for track in found.tracks],
@@ -182,7 +188,7 @@ def _speech_confidence(track: Measured) -> float:
 def _combined(curves: list[np.ndarray], weights: list[float]) -> np.ndarray:
     """(S,) float32 weighted mean of curves; where a curve is nan the others count."""
     stack = np.stack(curves)
-    heavy = np.where(np.isnan(stack), 0.0, np.array(weights)[:, None] + np.finfo(np.float32).tiny)
+    heavy = np.where(np.isnan(stack), 0.0, np.array(weights)[:, None])
     total = heavy.sum(axis=0)
     sums = (np.nan_to_num(stack) * heavy).sum(axis=0)
     return np.divide(sums, total, out=np.full(len(total), np.nan), where=total > 0).astype(np.float32)
@@ -191,6 +197,7 @@ def _combined(curves: list[np.ndarray], weights: list[float]) -> np.ndarray:
 def _track_result(track: Measured, speaks: bool, edges: Edges) -> TrackResult:
     means = scoring.mean_distances(track.distances)
     offset = scoring.offset(means)
+    near = fine.estimate([track.rows], [1.0], offset)
     return TrackResult(
         track=track.number,
         shot=track.shot,
@@ -198,7 +205,8 @@ def _track_result(track: Measured, speaks: bool, edges: Edges) -> TrackResult:
         end_s=(track.first + track.frames) / FPS,
         speaking=speaks,
         offset_frames=offset,
-        offset_ms=offset * FRAME_MS,
+        offset_ms=near.ms,
+        offset_interval_ms=near.interval,
         confidence=scoring.confidence(means),
         min_distance=float(np.nanmin(means)),
         frame_confidence=scoring.frame_confidence(track.distances, edges).tolist(),

@@ -18,7 +18,7 @@ import syncnet_lib
 from benchmarks.extract import repeat
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse as analysis
-from syncnet_lib.measurement import checkpoints, finding, stream, verdict
+from syncnet_lib.measurement import checkpoints, fine, finding, stream, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings, Measured
 from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResult, schema
 from syncnet_lib.media import audio, decode, encode, features, remux
@@ -55,7 +55,8 @@ def test_moved_sound_moves_the_offset_by_as_much(video, talkers, tmp_path):
         remux.move_sound(video, moved, Fraction(delay, FPS))
         found = measure(moved, talkers)
         assert found.offset_frames == still.offset_frames - delay, "late sound is behind: below 0"
-        assert found.offset_ms == 40 * found.offset_frames
+        assert found.offset_ms == pytest.approx(still.offset_ms - 40 * delay, abs=6)
+        assert found.offset_interval_ms[0] <= found.offset_ms <= found.offset_interval_ms[1]
 
 
 def test_distances_of_real_clips_move_with_their_sound(real_clips, talkers, tmp_path):
@@ -134,6 +135,7 @@ def test_not_a_number_is_null(talkers, tmp_path, video):
 def test_numbers_have_the_digits_of_a_float32(offset, values):
     track = TrackResult(
         track=0, shot=0, start_s=0, end_s=1 / 3, speaking=True, offset_frames=offset, offset_ms=40 * offset,
+        offset_interval_ms=(40 * offset - 1, 40 * offset + 1),
         confidence=1 / 3, min_distance=0, frame_confidence=values,
     )  # fmt: skip
     assert track.end_s == 0.333333
@@ -144,13 +146,16 @@ def test_numbers_have_the_digits_of_a_float32(offset, values):
 def planted(offsets: np.ndarray, confidence: float = 1.43 * THRESHOLD, noise: float = 0.27) -> Analysis:
     """A face whose window n has its least distance at offsets[n], between whole frames where that lies there."""
     rng = np.random.default_rng(0)
-    shifts = 15 - np.arange(31)
+    shifts = 15 - np.arange(31 * fine.PHASES) / fine.PHASES
     dip = np.exp(-0.5 * ((shifts - offsets[:, None]) / 1.2) ** 2)
-    distances = 1.3 - confidence * dip + rng.normal(0, noise, dip.shape)
+    # Neighbours of 10 ms share nearly all of their sound, and so their noise.
+    own = np.repeat(rng.normal(0, noise, (len(offsets), 31)), fine.PHASES, axis=1)
+    distances = (1.3 - confidence * dip + own).astype(np.float32)
+    rows = fine.Rows.empty(0, len(offsets), 31)
+    rows.add(0, distances)
     frames = len(offsets) + 5
-    track = Measured(
-        0, 0, 0, frames, distances.astype(np.float32), np.ones(len(offsets), bool), np.zeros((frames, 3), np.float32)
-    )
+    speech = np.ones(len(offsets), bool)
+    track = Measured(0, 0, 0, frames, distances[:, :: fine.PHASES], rows, speech, np.zeros((frames, 3), np.float32))
     return Analysis([track], frames, frames * SAMPLES_PER_FRAME)
 
 
@@ -221,12 +226,9 @@ def test_a_gate_looks_at_everything():
 
 
 def test_what_a_verdict_says():
-    for offset, said in (
-        (0, "in sync (±1 frame)"),
-        (1, "in sync (±1 frame)"),
-        (-4, "audio is 160 ms behind: advance it"),
-    ):
-        assert judged(planted(np.full(400, offset))).verdict == said
+    for offset in (0, 1):
+        assert judged(planted(np.full(400, offset))).verdict == "in sync (±1 frame)"
+    assert judged(planted(np.full(400, -4), noise=0.0)).verdict == "audio is 160 ms behind: advance it"
     unsure = judged(planted(np.full(400, -4), confidence=0.18, noise=0.05))
     assert unsure.sureness == "doubtful"
     assert unsure.verdict.startswith("not sure: ")
