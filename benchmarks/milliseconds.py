@@ -129,7 +129,9 @@ def main(
         rows, skipped = [], {}
         for path in videos[:: max(1, -(-len(videos) // MOST))]:
             try:
-                rows.append(bench.clip(path, [int(ms) * 10 for ms in random.integers(-REACH_MS // 10, REACH_MS // 10, moves)]))
+                rows.append(
+                    bench.clip(path, [int(ms) * 10 for ms in random.integers(-REACH_MS // 10, REACH_MS // 10, moves)])
+                )
             except InputError as error:
                 skipped[path.name] = error.cause
         everything[folder] = rows

@@ -64,7 +64,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 out of sync beyond --tolerance; 2 an error, or not sure where --tolerance asks.",
+    epilog="Exit codes: 0 done; 1 out of sync beyond --tolerance or --standard; 2 an error, or not sure where one of "
+    "these asks.",
 )
 
 
@@ -119,6 +120,13 @@ def offset(
         int | None,
         typer.Option(min=0, help="exit with 1 if any part of a video is off by more frames, with 2 if one is not sure"),
     ] = None,
+    standard: Annotated[
+        str | None, typer.Option(help="ebu-r37, atsc, bt1359-detect, bt1359-accept or a .yaml file: pass or fail")
+    ] = None,
+    early: Annotated[
+        float | None, typer.Option(min=0, help="in place of a standard: ms the sound may be ahead")
+    ] = None,
+    late: Annotated[float | None, typer.Option(min=0, help="and ms it may be behind")] = None,
 ) -> None:
     """Measure how far the sound is ahead of the lips (+) or behind (-), in frames of 40 ms.
 
@@ -128,14 +136,20 @@ def offset(
     outputs = _outputs(json_to, csv_to)
 
     from syncnet_lib.measurement import batch, output
+    from syncnet_lib.measurement import standard as standards
     from syncnet_lib.measurement.journal import Journal
     from syncnet_lib.measurement.result import Result
 
+    limits = standards.find(standard, early, late)
+
+    def held(outcome: "Result | Failure") -> "Result | Failure":
+        return standards.held_against(outcome, limits) if limits and isinstance(outcome, Result) else outcome
+
     options = batch.Options(checkpoint, device, vshift, edges, cropped)
     with Journal(outputs[0] if outputs else None) as journal:
-        outcomes = [*missing, *_measure(videos, options, workers, journal, plot)]
+        outcomes = [*missing, *map(held, _measure(videos, options, workers, journal, plot))]
         if json_to:
-            output.write_json(json_to, (outcome.to_json() for outcome in journal.whole(outcomes)))
+            output.write_json(json_to, (held(outcome).to_json() for outcome in journal.whole(outcomes)))
         if csv_to:
             output.write_csv(csv_to, output.COLUMNS, (row for each in outcomes for row in output.rows(each)))
         journal.remove()
@@ -360,12 +374,13 @@ def _lse(outcome: "Result | Failure") -> list[dict[str, Any]]:
 
 
 def _gates(measured: "Sequence[Result]", tolerance: int | None) -> "set[Gate]":
-    """What a tolerance makes of videos; nothing where none is given."""
-    if not measured or tolerance is None:
+    """What a tolerance and a standard make of videos; nothing where none is given."""
+    if not measured:
         return set()
     from syncnet_lib.measurement import finding
 
-    return {finding.gate(result, tolerance) for result in measured}
+    gates = set() if tolerance is None else {finding.gate(result, tolerance) for result in measured}
+    return gates | {finding.GATES[result.compliance] for result in measured if result.compliance is not None}
 
 
 def _list_failures(outcomes: "Sequence[Result | Failure]") -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement.result import Drift, Result, Segment, Sureness
+from syncnet_lib.measurement.result import Compliance, Drift, Result, Segment, Sureness
 from syncnet_lib.media.clock import FRAME_MS
 from syncnet_lib.model.scoring import TOLERANCE
 
@@ -103,6 +103,8 @@ def check_curable(result: Result, min_confidence: float | None) -> None:
 
 
 Gate = Literal["in", "out", "unsure"]
+GATES: dict[Compliance, Gate] = {"pass": "in", "fail": "out", "cannot be told": "unsure"}
+"""What a standard's verdict lets pass."""
 
 
 def gate(result: Result, tolerance: int, min_confidence: float | None = None) -> Gate:

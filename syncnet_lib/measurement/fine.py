@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, UInt8
 from scipy.special import ndtri, stdtrit
 
 from syncnet_lib.media.clock import FRAME_MS
@@ -47,7 +47,7 @@ class Rows:
 
     first: int
     sums: Float32[np.ndarray, "rows steps"]
-    counts: Int[np.ndarray, "rows steps"]
+    counts: UInt8[np.ndarray, "rows steps"]
 
     @classmethod
     def empty(cls, first: int, windows: int, shifts: int) -> "Rows":

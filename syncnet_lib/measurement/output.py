@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from syncnet_lib import files
-from syncnet_lib.measurement.result import Failure, Result
+from syncnet_lib.measurement.result import Failure, Result, Segment
 
 STDOUT = Path("-")
 OF_VIDEO = ("path", "offset_frames", "offset_ms", "confidence", "sureness", "min_distance")
@@ -16,6 +16,7 @@ INTERVAL = ("offset_low_ms", "offset_high_ms")
 OF_TRACK = ("shot", "start_s", "end_s", "speaking", "offset_frames", "offset_ms", "confidence", "min_distance")
 COLUMNS = (
     *(*OF_VIDEO, *INTERVAL, "track", "shot", "start_s", "end_s", "speaking"),
+    *("standard", "compliance", "segments"),
     *("track_offset_frames", "track_offset_ms", "track_confidence", "track_min_distance", "warnings", "verdict"),
     "error",
 )
@@ -53,11 +54,19 @@ def rows(outcome: Result | Failure) -> Iterator[dict[str, Any]]:
         return
     video = {name: getattr(outcome, name) for name in OF_VIDEO}
     video |= dict(zip(INTERVAL, outcome.offset_interval_ms, strict=True))
+    if outcome.limits is not None:
+        video |= {"standard": outcome.limits.name, "compliance": outcome.compliance}
+    video["segments"] = "; ".join(map(_segment, outcome.segments))
     said = {"warnings": "; ".join(outcome.warnings), "verdict": outcome.verdict}
     for track in outcome.tracks:
         own = {name: getattr(track, name) for name in OF_TRACK}
         named = {f"track_{name}" if name in OF_VIDEO else name: value for name, value in own.items()}
         yield {**video, "track": track.track, **named, **said}
+
+
+def _segment(segment: Segment) -> str:
+    span = f"{segment.start_timecode}-{segment.end_timecode} {segment.offset_ms:+.0f} ms"
+    return span if segment.compliance is None else f"{span} {segment.compliance}"
 
 
 @contextlib.contextmanager

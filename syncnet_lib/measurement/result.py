@@ -24,6 +24,8 @@ Gap = Annotated[float | None, BeforeValidator(_plain)]
 Interval = tuple[Number, Number]
 Sureness = Literal["sure", "doubtful", "none", "unknown"]
 
+Compliance = Literal["pass", "fail", "cannot be told"]
+
 MEANING: dict[Sureness, str] = {
     "sure": "sure",
     "doubtful": "not sure",
@@ -35,6 +37,14 @@ MEANING: dict[Sureness, str] = {
 
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Record):
+    """A standard: how far the sound may be off."""
+
+    name: str = Field(description="what it is called")
+    early_ms: Number = Field(description="milliseconds by which the sound may be ahead")
+    late_ms: Number = Field(description="milliseconds by which it may be behind")
 
 
 class TrackResult(_Record):
@@ -80,6 +90,7 @@ class Segment(_Record):
     offset_ms: Number = Field(description="the same in milliseconds, finer than a frame")
     offset_interval_ms: Interval = Field(description="95 % interval of offset_ms, given that the frame is right")
     confidence: Number = Field(description="of this stretch")
+    compliance: Compliance | None = Field(None, description="with the limits; null where none were asked for")
 
 
 class ModelInfo(_Record):
@@ -119,6 +130,8 @@ class Result(_Record):
     tracks: list[TrackResult]
     segments: list[Segment] = Field(description="stretches of constant offset; more than one where an edit moves sync")
     drift: Drift | None = Field(description="null where the video is too short or too unsure for it")
+    limits: Limits | None = Field(None, description="the standard that was asked for")
+    compliance: Compliance | None = Field(None, description="of the whole with it: all segments must pass")
     model: ModelInfo
     settings: dict[str, int | float | str | bool]
     warnings: list[str]

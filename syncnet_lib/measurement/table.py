@@ -9,31 +9,48 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from syncnet_lib.measurement.result import Result, Sureness, TrackResult
+from syncnet_lib.measurement.result import Compliance, Result, Segment, Sureness, TrackResult
 
 COLOURS: dict[Sureness, str] = {"sure": "green", "doubtful": "yellow", "none": "yellow", "unknown": "yellow"}
+COMPLIANCE_COLOURS: dict[Compliance, str] = {"pass": "green", "fail": "red", "cannot be told": "yellow"}
 WIDE = 10_000
 """Columns of what is no terminal: nothing is wrapped there, so that a line stays a line for `grep`."""
 
 
 def results(found: Iterable[Result]) -> Table:
-    """The verdict on each video with its notes, and its face tracks where there are several."""
+    """The verdict on each video with its notes, and its face tracks and segments where there are several; a column more
+    where the results were held against a standard."""
+    found = list(found)
+    limits = next((result.limits for result in found if result.limits is not None), None)
     table = _table()
     table.add_column("file", overflow="fold", min_width=8)
     for name in ("seconds", "frames", "ms", "confidence"):
         table.add_column(name, justify="right", no_wrap=True)
+    if limits is not None:
+        table.add_column(limits.name, no_wrap=True)
     table.add_column("verdict", min_width=24)
     for result in found:
         start, end = min(track.start_s for track in result.tracks), max(track.end_s for track in result.tracks)
         confidence = f"{result.confidence:.3g}"
         verdict = Text(result.verdict, COLOURS[result.sureness])
-        table.add_row(Text(result.path), _span(start, end), *_offset(result, result.sureness), confidence, verdict)
+        held = _held(result)
+        offset = _offset(result, result.sureness)
+        table.add_row(Text(result.path), _span(start, end), *offset, confidence, *held, verdict)
+        blank = [""] * len(held)
         for track in result.tracks if len(result.tracks) > 1 else ():
             speaks = "speaks" if track.speaking else "does not speak"
             cells = _span(track.start_s, track.end_s), *_offset(track, result.sureness), f"{track.confidence:.3g}"
-            table.add_row(Text(f"  track {track.track}"), *cells, speaks, style="dim")
+            table.add_row(Text(f"  track {track.track}"), *cells, *blank, speaks, style="dim")
+        for segment in result.segments if len(result.segments) > 1 else ():
+            span = f"{segment.start_timecode}-{segment.end_timecode}"
+            cells = (
+                _span(segment.start_s, segment.end_s),
+                *_offset(segment, result.sureness),
+                f"{segment.confidence:.3g}",
+            )
+            table.add_row("  segment", *cells, *_held(segment), span)
         for warning in result.warnings:
-            table.add_row("", "", "", "", "", Text(f"note: {warning}"), style="dim")
+            table.add_row("", "", "", "", "", *blank, Text(f"note: {warning}"), style="dim")
     return table
 
 
@@ -69,8 +86,13 @@ def _span(start: float, end: float) -> str:
     return f"{start:.1f}-{end:.1f}"
 
 
-def _offset(found: Result | TrackResult, sureness: Sureness) -> Sequence[str]:
-    """Offset in frames and in milliseconds with half its interval, with their signs; in brackets where it is no answer."""
+def _held(found: Result | Segment) -> list[Text]:
+    """The cell of the standard, where there is one."""
+    return [] if found.compliance is None else [Text(found.compliance, COMPLIANCE_COLOURS[found.compliance])]
+
+
+def _offset(found: Result | TrackResult | Segment, sureness: Sureness) -> Sequence[str]:
+    """Signed offset in frames, and in milliseconds with half its interval; in brackets where it is no answer."""
     ms = round(found.offset_ms)
     spread = max(1, round((found.offset_interval_ms[1] - found.offset_interval_ms[0]) / 2))
     values = [f"{value:+d}" if value else "0" for value in (found.offset_frames, ms)]

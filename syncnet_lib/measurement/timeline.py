@@ -7,8 +7,8 @@ import numpy as np
 
 from syncnet_lib.measurement import fine
 from syncnet_lib.measurement.analyse import Measured
-from syncnet_lib.measurement.fine import BLOCK
 from syncnet_lib.measurement.finding import JUMP
+from syncnet_lib.measurement.fine import BLOCK
 from syncnet_lib.measurement.result import Drift, Segment
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
@@ -37,7 +37,7 @@ FINE = np.linspace(0.96, 1.04, 17)
 
 
 class Timeline:
-    """Distances over shifts along a video, of all tracks that speak, a row each BLOCK windows, by which an edit is placed.
+    """Distances over shifts along a video, of all tracks that speak, a row each BLOCK windows, which place edits.
 
     Args:
         tracks: they.

@@ -18,7 +18,7 @@ import syncnet_lib
 from benchmarks.extract import repeat
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse as analysis
-from syncnet_lib.measurement import checkpoints, fine, finding, stream, verdict
+from syncnet_lib.measurement import checkpoints, finding, fine, stream, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings, Measured
 from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResult, schema
 from syncnet_lib.media import audio, decode, encode, features, remux
