@@ -1,13 +1,14 @@
 """Augmentation: what does not bear on synchrony is changed at random, in batches on the device that trains."""
 
-from dataclasses import dataclass
-
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_MFCC
 from syncnet_lib.model.spec import Spec
+from syncnet_lib.training import acoustics
+from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.settings import Strength
 
 MASKED_COEFFICIENTS = 2
@@ -15,32 +16,12 @@ MASKED_COEFFICIENTS = 2
 MASKED_STEPS = MFCC_PER_FRAME
 """Most steps of 10 ms that a mask hides: a frame. A longer one would hide the very audio that tells windows apart."""
 
-
-@dataclass(frozen=True)
-class SharedRandom:
-    """Random numbers that do not depend on the device, nor on how many ranks share a batch.
-
-    Every rank draws the numbers of the whole batch and takes its own part.
-
-    Attributes:
-        generator: on the CPU, in the same state on every rank.
-        rank, world: this process, and how many there are.
-    """
-
-    generator: torch.Generator
-    rank: int = 0
-    world: int = 1
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Uniform in [0, 1); the first axis is this rank's part."""
-        return self._own(torch.rand(self.world * shape[0], *shape[1:], generator=self.generator), shape[0])
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal; the first axis is this rank's part."""
-        return self._own(torch.randn(self.world * shape[0], *shape[1:], generator=self.generator), shape[0])
-
-    def _own(self, values: Tensor, rows: int) -> Tensor:
-        return values[self.rank * rows : (self.rank + 1) * rows]
+SCALE, TURN, SHIFT, STRETCH = 0.15, 0.15, 0.10, 0.10
+"""At a geometry of 1, the largest to either side: logarithm of the crop's scale, radians, share of half its side, and
+logarithm of its width over its height (and shear). Crops of real faces differ by less."""
+ELASTIC, CELLS = 0.019, 5
+"""Standard deviation of the shifts, in sides of the crop, on a grid of so many by so many points over it: the lips of
+another face."""
 
 
 def augment(
@@ -54,7 +35,7 @@ def augment(
 
     Args:
         video: mouth crops as stored, or faces with a last axis of 3.
-        audio: runs of MFCC; windows / runs consecutive video windows belong to each.
+        audio: runs of MFCC without a mean taken off; windows / runs consecutive video windows belong to each.
         spec: of the model, which says the side of the crop.
         strength: how much.
         random: source of the random numbers.
@@ -62,31 +43,57 @@ def augment(
     Returns:
         Pixels in 0..255, cut to the model's size, and MFCC.
     """
-    return augment_video(video, spec, len(audio), strength.blur, random), augment_audio(audio, strength, random)
+    return augment_video(video, spec, len(audio), strength, random), augment_audio(audio, strength, random)
 
 
 def augment_video(
-    video: UInt8[Tensor, "windows 5 height width *rgb"], spec: Spec, groups: int, blur: float, random: SharedRandom
+    video: UInt8[Tensor, "windows 5 height width *rgb"],
+    spec: Spec,
+    groups: int,
+    strength: Strength,
+    random: SharedRandom,
 ) -> Float[Tensor, "windows 5 size size *rgb"]:
-    """Crop at random, mirror, tone curve (brightness and contrast too unless the model standardises them), blur.
+    """Crop at random, mirror, tone curve (brightness and contrast too unless the model standardises them), and what
+    `strength` adds.
 
     Args:
-        video, spec, random: as for `augment`.
+        video, spec, strength, random: as for `augment`.
         groups: so many groups of consecutive windows are changed in the same way.
-        blur: as in `Strength`.
 
     Returns:
         Pixels in 0..255.
     """
-    device, size, each = video.device, spec.size, len(video) // groups
-
-    def share(values: Tensor) -> Tensor:
-        """A value a group to one a window, ready to multiply pixels."""
-        return values.repeat_interleave(each).to(device).view(-1, *[1] * (video.dim() - 1))
+    each = len(video) // groups
 
     def spread(low: float, high: float) -> Tensor:
-        return share(random.uniform(groups) * (high - low) + low)
+        """A random value a group, one to each of its windows, ready to multiply pixels."""
+        values = random.uniform(groups) * (high - low) + low
+        return values.repeat_interleave(each).to(video.device).view(-1, *[1] * (video.dim() - 1))
 
+    if strength.geometry:
+        pixels = _filmed_otherwise(video, spec.size, groups, strength.geometry, random)
+    else:
+        pixels = _cropped(video, spec, groups, random)
+    # A curve through black and white that lifts or lowers the middle, as gamma does, without a power for each pixel.
+    bend = spread(-0.6, 0.6)
+    pixels = torch.addcmul(1 + bend, pixels, -bend / 255).mul_(pixels)
+    if strength.light:
+        side = torch.linspace(-1, 1, spec.size, device=video.device)
+        from_left, from_above = (spread(-strength.light, strength.light) for _ in range(2))
+        if spec.colours > 1:
+            across, down = side[:, None], side[:, None, None]
+        else:
+            across, down = side, side[:, None]
+        pixels = pixels * (1 + from_left * across + from_above * down)
+    if not spec.standardise:
+        # Where the model puts each window on its own scale, brightness and contrast need no augmentation.
+        pixels = (pixels - 127.5).mul_(spread(0.8, 1.2)).add_(127.5 + spread(-20, 20)).clamp_(0, 255)
+    return _blurred(pixels, spread(0, strength.blur)) if strength.blur else pixels
+
+
+def _cropped(video: Tensor, spec: Spec, groups: int, random: SharedRandom) -> Tensor:
+    """Cut at a random place and mirror at random."""
+    device, size, each = video.device, spec.size, len(video) // groups
     places = [(random.uniform(groups) * (side - size + 1)).long() for side in video.shape[2:4]]
     top, left = (place.repeat_interleave(each).to(device) for place in places)
     # Every crop that there is, as a view; one indexed read takes each window's own.
@@ -94,15 +101,37 @@ def augment_video(
     cut = crops[torch.arange(len(video), device=device), :, top, left]  # (N, 5, [3,] size, size)
     if spec.colours > 1:
         cut = cut.movedim(2, -1)
-    mirrored = share(random.uniform(groups)) < 0.5
-    pixels = torch.where(mirrored, cut.flip(3), cut).float()
-    # A curve through black and white that lifts or lowers the middle, as gamma does, without a power for each pixel.
-    bend = spread(-0.6, 0.6)
-    pixels = torch.addcmul(1 + bend, pixels, -bend / 255).mul_(pixels)
-    if not spec.standardise:
-        # Where the model puts each window on its own scale, brightness and contrast need no augmentation.
-        pixels = (pixels - 127.5).mul_(spread(0.8, 1.2)).add_(127.5 + spread(-20, 20)).clamp_(0, 255)
-    return _blurred(pixels, spread(0, blur)) if blur else pixels
+    mirrored = (random.uniform(groups) < 0.5).repeat_interleave(each).to(device)
+    return torch.where(mirrored.view(-1, *[1] * (video.dim() - 1)), cut.flip(3), cut).float()
+
+
+def _filmed_otherwise(video: Tensor, size: int, groups: int, geometry: float, random: SharedRandom) -> Tensor:
+    """Scale, turn, shift, stretch, bend and mirror: one resampling of all of a group's frames.
+
+    Args:
+        video, groups, random: as for `augment_video`.
+        size: side of the result, pixels.
+        geometry: as in `Strength`.
+    """
+
+    def either(largest: float) -> Tensor:
+        return (2 * random.uniform(groups) - 1) * largest * geometry
+
+    scale = size / video.shape[2] * either(SCALE).exp()
+    stretch, shear, angle = either(STRETCH).exp(), either(STRETCH), either(TURN)
+    mirror = torch.where(random.uniform(groups) < 0.5, -1.0, 1.0)
+    across = torch.stack([mirror * scale * stretch * angle.cos(), scale * (shear - angle.sin()), either(SHIFT)], 1)
+    down = torch.stack([mirror * scale * stretch * angle.sin(), scale / stretch * angle.cos(), either(SHIFT)], 1)
+    places = F.affine_grid(torch.stack([across, down], 1), [groups, 1, size, size], align_corners=False)
+    # Coordinates run from -1 to 1: a side is 2.
+    bends = random.normal(groups, 2, CELLS, CELLS) * 2 * ELASTIC * geometry
+    places = places + F.interpolate(bends, (size, size), mode="bicubic", align_corners=True).movedim(1, -1)
+    colours = video.shape[4:]
+    planes = video.movedim(-1, 2) if colours else video
+    planes = planes.reshape(groups, -1, *planes.shape[-2:]).float()  # a group's frames as channels of one picture
+    found = F.grid_sample(planes, places.to(video.device), padding_mode="border", align_corners=False)
+    found = found.view(len(video), video.shape[1], *colours, size, size)
+    return found.movedim(2, -1) if colours else found
 
 
 def _blurred(pixels: Tensor, deviation: Tensor) -> Tensor:
@@ -119,7 +148,7 @@ def _blurred(pixels: Tensor, deviation: Tensor) -> Tensor:
 def augment_audio(
     audio: Float[Tensor, "runs steps 13"], strength: Strength, random: SharedRandom
 ) -> Float[Tensor, "runs steps 13"]:
-    """Gain and a smooth filter, noise, masks.
+    """Gain and a smooth filter, another vocal tract, room and background, noise, masks.
 
     The masks are SpecAugment's (Park et al., 2019) on MFCC. torchaudio's own draw their places from torch's global
     generator, which the ranks that share a batch do not have in common.
@@ -135,6 +164,15 @@ def augment_audio(
     # Cepstra of a gain and of a smooth filter: an offset on each coefficient, smaller for the finer ones.
     change = random.normal(runs, 1, size) * 6.0 / (1.0 + torch.arange(size))
     audio = audio + change.to(device)
+    if strength.tract or strength.room or strength.background:
+        energies = acoustics.envelope(audio)
+        if strength.tract:
+            energies = acoustics.another_tract(energies, strength.tract, random)
+        if strength.room:
+            energies = acoustics.in_a_room(energies, strength.room, random)
+        if strength.background:
+            energies = acoustics.with_background(energies, strength.background, random)
+        audio = acoustics.cepstra(energies)
     if strength.noise:
         noise = random.normal(runs, steps, size).to(device)
         audio = audio + strength.noise * audio.std(dim=1, keepdim=True) * noise

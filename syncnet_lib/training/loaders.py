@@ -22,7 +22,7 @@ from syncnet_lib.dataset import exchange
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model.prepare import prepare_frames, prepare_mfcc
+from syncnet_lib.model.prepare import prepare_frames
 from syncnet_lib.model.spec import Spec
 from syncnet_lib.prefetch import Ahead
 from syncnet_lib.training.sampling import Draw
@@ -46,26 +46,28 @@ class Batch:
     Attributes:
         draw: the draw.
         video: (N, 5, stored, stored) uint8.
-        audio: (A, 20 + 4 (run - 1), 13) float32.
+        audio: (A, 20 + 4 (run - 1), 13) float32 MFCC.
+        mean: (A, 13) float32: the mean of each run's clip, where the model wants that taken off.
         label, target, mask: the draw's, as tensors.
     """
 
     draw: Draw
     video: Tensor
     audio: Tensor
+    mean: Tensor | None = None
     label: Tensor | None = None
     target: Tensor | None = None
     mask: Tensor | None = None
 
     @classmethod
-    def of(cls, draw: Draw, video: Tensor, audio: Tensor) -> "Batch":
+    def of(cls, draw: Draw, video: Tensor, audio: Tensor, mean: Tensor | None) -> "Batch":
         """A batch with the draw's own arrays beside the windows."""
         sides = (None if side is None else torch.from_numpy(side) for side in (draw.label, draw.target, draw.mask))
-        return cls(draw, video, audio, *sides)
+        return cls(draw, video, audio, mean, *sides)
 
     def to(self, device: torch.device) -> "Batch":
         """The same on a device; copies from pinned memory do not wait."""
-        fields = ("video", "audio", "label", "target", "mask")
+        fields = ("video", "audio", "mean", "label", "target", "mask")
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in fields if self._has(name)}
         return replace(self, **moved)
 
@@ -137,13 +139,42 @@ def make(
     return Folder(tree, split, spec, workers, persistent=name == "folder_persistent", pin=device.type == "cuda")
 
 
-def _audio(mfcc: Tensor, draw: Draw) -> Tensor:
-    """The runs of a draw out of (variants, 4 F, 13) MFCC, by one indexed read on the device that holds them."""
-    device = mfcc.device
-    steps = torch.from_numpy(draw.audio * MFCC_PER_FRAME).to(device)[:, None]
-    steps = steps + torch.arange(WINDOW_MFCC + (draw.run - 1) * MFCC_PER_FRAME, device=device)
-    steps = steps.clamp_max(mfcc.shape[1] - 1)  # only where the draw's mask hides it
-    return mfcc[torch.from_numpy(draw.variant).to(device)[:, None], steps]
+@dataclass
+class Sound:
+    """The audio of a split, on the device that holds it.
+
+    Attributes:
+        mfcc: (warps, 4 F, 13) float32.
+        starts: (clips,) int64 first rows of the clips, on the CPU.
+        means: (warps, clips, 13) float32; None for a model that does not want them taken off.
+    """
+
+    mfcc: Tensor
+    starts: np.ndarray
+    means: Tensor | None
+
+    @classmethod
+    def load(cls, split: Split, spec: Spec, device: torch.device) -> "Sound":
+        """Move a split's MFCC to a device."""
+        mfcc = torch.from_numpy(np.array(split.mfcc)).to(device)
+        means = None
+        if spec.cepstral_mean:
+            rows = zip(split.index.start, split.index.frames, strict=True)
+            parts = [mfcc[:, MFCC_PER_FRAME * start :][:, : MFCC_PER_FRAME * count] for start, count in rows]
+            means = torch.stack([part.mean(1) for part in parts], 1)
+        return cls(mfcc, split.starts, means)
+
+    def runs(self, draw: Draw) -> tuple[Tensor, Tensor | None]:
+        """The runs of a draw, by one indexed read, and the means of their clips."""
+        device, variant = self.mfcc.device, torch.from_numpy(draw.variant).to(self.mfcc.device)
+        steps = torch.from_numpy(draw.audio * MFCC_PER_FRAME).to(device)[:, None]
+        steps = steps + torch.arange(WINDOW_MFCC + (draw.run - 1) * MFCC_PER_FRAME, device=device)
+        steps = steps.clamp_max(self.mfcc.shape[1] - 1)  # only where the draw's mask hides it
+        audio = self.mfcc[variant[:, None], steps]
+        if self.means is None:
+            return audio, None
+        clips = torch.from_numpy(np.searchsorted(self.starts, draw.audio, "right") - 1).to(device)
+        return audio, self.means[variant, clips]
 
 
 @dataclass
@@ -152,11 +183,11 @@ class Resident:
 
     Attributes:
         frames: (F, stored, stored) uint8.
-        mfcc: (warps, 4 F, 13) float32.
+        sound: their audio.
     """
 
     frames: Tensor
-    mfcc: Tensor
+    sound: Sound
 
     @classmethod
     def load(cls, split: Split, spec: Spec, device: torch.device) -> "Resident":
@@ -165,16 +196,16 @@ class Resident:
         for at in range(0, len(frames), PIECE):
             piece = prepare_frames(np.array(split.frames[at : at + PIECE]), spec)
             frames[at : at + PIECE] = torch.from_numpy(piece).to(device)
-        return cls(frames, _mfcc(split, spec).to(device))
+        return cls(frames, Sound.load(split, spec, device))
 
     def batches(self, epochs: Epochs) -> Generator[Batch, None, None]:
         """See `Loader`. On a GPU the draws alone are made ahead; on a CPU a batch is valid until the one after the next
         is asked for."""
         draws = itertools.chain.from_iterable(epochs)
         if self.frames.is_cuda:
-            yield from _gathered(self.frames, self.mfcc, Ahead(draws, AHEAD))
+            yield from _gathered(self.frames, self.sound, Ahead(draws, AHEAD))
         else:
-            yield from Ahead(_gathered(self.frames, self.mfcc, draws), AHEAD)
+            yield from Ahead(_gathered(self.frames, self.sound, draws), AHEAD)
 
 
 @dataclass
@@ -186,27 +217,28 @@ class Mapped:
 
     Attributes:
         frames: (F, stored, stored) uint8, mapped.
-        mfcc: (warps, 4 F, 13) float32.
+        sound: their audio.
         pin: the batches go to a GPU, from pinned memory.
     """
 
     frames: Tensor
-    mfcc: Tensor
+    sound: Sound
     pin: bool
 
     @classmethod
     def open(cls, split: Split, spec: Spec, device: torch.device, scratch: Path) -> "Mapped":
         """Map a split's frames, or a copy of them in `scratch`, made once, where the model wants them reduced."""
         frames = split.frames if split.frames.shape[1] == spec.stored else _reduced(split, spec, scratch)
-        return cls(torch.from_numpy(frames), _mfcc(split, spec), pin=device.type == "cuda")
+        sound = Sound.load(split, spec, torch.device("cpu"))
+        return cls(torch.from_numpy(frames), sound, pin=device.type == "cuda")
 
     def batches(self, epochs: Epochs) -> Generator[Batch, None, None]:
         """See `Loader`. On a CPU a batch is valid until the one after the next is asked for."""
         draws = itertools.chain.from_iterable(epochs)
-        yield from Ahead(_gathered(self.frames, self.mfcc, draws, self.pin), AHEAD)
+        yield from Ahead(_gathered(self.frames, self.sound, draws, self.pin), AHEAD)
 
 
-def _gathered(frames: Tensor, mfcc: Tensor, draws: Iterable[Draw], pin: bool = False) -> Iterator[Batch]:
+def _gathered(frames: Tensor, sound: Sound, draws: Iterable[Draw], pin: bool = False) -> Iterator[Batch]:
     """The batch of each draw, by one indexed read of the frames and one of the MFCC, on the device that has them."""
     steps = torch.arange(WINDOW_FRAMES, device=frames.device)
     # Memory that was used before needs no page faults, so batches take turns. That of a GPU comes from torch's own
@@ -219,17 +251,15 @@ def _gathered(frames: Tensor, mfcc: Tensor, draws: Iterable[Draw], pin: bool = F
         else:
             out = turns[number % len(turns)]
         video = torch.index_select(frames, 0, rows.flatten(), out=out).unflatten(0, rows.shape)
-        audio = _audio(mfcc, draw)
-        yield Batch.of(draw, video, audio.pin_memory() if pin else audio)
+        audio, mean = sound.runs(draw)
+        if pin:
+            audio, mean = audio.pin_memory(), None if mean is None else mean.pin_memory()
+        yield Batch.of(draw, video, audio, mean)
 
 
 def _stored(split: Split, spec: Spec) -> tuple[int, ...]:
     """Shape of a frame at the model's scale."""
     return (spec.stored, spec.stored, *split.frames.shape[3:])
-
-
-def _mfcc(split: Split, spec: Spec) -> Tensor:
-    return torch.from_numpy(np.array(prepare_mfcc(split.mfcc, spec, split.index.frames.to_numpy())))
 
 
 def _reduced(split: Split, spec: Spec, scratch: Path) -> np.ndarray:
@@ -286,8 +316,8 @@ class Folder:
             draws.now = list(epoch)
             if not self._persistent:
                 loader = self._loader(draws)
-            for draw, (video, audio) in zip(draws.now, loader, strict=True):
-                yield Batch.of(draw, video, audio)
+            for draw, (video, audio, mean) in zip(draws.now, loader, strict=True):
+                yield Batch.of(draw, video, audio, mean if self._files.spec.cepstral_mean else None)
 
     def _loader(self, draws: "_Draws") -> DataLoader:
         persistent = self._persistent and self._workers > 0
@@ -314,22 +344,22 @@ class _Draws(Sampler[Draw]):
         return len(self.now)
 
 
-class _Files(Dataset[tuple[Tensor, Tensor]]):
+class _Files(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """Batches out of the tree of single files, each file opened for each window that needs it."""
 
     def __init__(self, tree: Path, split: Split, spec: Spec) -> None:
         self._folders = [tree / clip_id for clip_id in split.index.clip_id]
         self._starts = split.index.start.to_numpy()
-        self._spec = spec
+        self.spec = spec
         missing = next((folder for folder in self._folders if not (folder / exchange.FEATURES).is_file()), None)
         if missing is not None:
             raise InputError(missing / exchange.FEATURES, "missing", "export the split again")
 
-    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """(N, 5, stored, stored) uint8 and (A, steps, 13) float32 of a draw."""
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, 5, stored, stored) uint8, (A, steps, 13) float32 and (A, 13) float32 of a draw."""
         video = np.stack([self._window(int(row)) for row in draw.video])
-        audio = np.stack([self._run(int(row), draw.run) for row in draw.audio])
-        return torch.from_numpy(video), torch.from_numpy(audio)
+        runs, means = zip(*(self._run(int(row), draw.run) for row in draw.audio), strict=True)
+        return tuple(torch.from_numpy(part) for part in (video, np.stack(runs), np.stack(means)))  # type: ignore[return-value]
 
     def _place(self, row: int) -> tuple[Path, int]:
         clip = int(np.searchsorted(self._starts, row, "right")) - 1
@@ -338,17 +368,15 @@ class _Files(Dataset[tuple[Tensor, Tensor]]):
     def _window(self, row: int) -> np.ndarray:
         folder, first = self._place(row)
         names = (str(folder / exchange.FRAMES / f"frame{first + n}.jpg") for n in range(WINDOW_FRAMES))
-        return prepare_frames(np.stack([_decode(name, self._spec.colours) for name in names]), self._spec)
+        return prepare_frames(np.stack([_decode(name, self.spec.colours) for name in names]), self.spec)
 
-    def _run(self, row: int, windows: int) -> np.ndarray:
+    def _run(self, row: int, windows: int) -> tuple[np.ndarray, np.ndarray]:
         folder, first = self._place(row)
         bins = np.load(folder / exchange.FEATURES)[:, 0]
         # Past the clip's end only where the draw's mask hides it.
         chosen = bins[np.minimum(np.arange(first, first + windows), len(bins) - 1)].transpose(0, 2, 1)
         steps = np.concatenate([chosen[:-1, :MFCC_PER_FRAME].reshape(-1, MFCC_SIZE), chosen[-1]])
-        if self._spec.cepstral_mean:
-            steps = steps - bins[:, :, :MFCC_PER_FRAME].mean(axis=(0, 2))
-        return steps.astype(np.float32)
+        return steps.astype(np.float32), bins[:, :, :MFCC_PER_FRAME].mean(axis=(0, 2)).astype(np.float32)
 
 
 def _decode(name: str, colours: int) -> np.ndarray:

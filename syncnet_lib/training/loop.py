@@ -20,8 +20,8 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import prepare_mfcc
 from syncnet_lib.model.spec import SPECS
 from syncnet_lib.training import loaders, state, threshold
-from syncnet_lib.training.augment import SharedRandom
 from syncnet_lib.training.distributed import Ranks
+from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.sampling import Sampler
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.state import STATE, Epoch

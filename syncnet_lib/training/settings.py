@@ -1,6 +1,6 @@
 """The sections `train` and `filter` of params.yaml: how a model is trained, and which positives it is trained on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 from pydantic import Field
@@ -14,11 +14,21 @@ class Strength:
     """How much is changed beside crop, mirror, tone curve, gain and filter; 0 leaves a thing as it is.
 
     Attributes:
+        geometry: factor on `augment.SCALE`, `TURN`, `SHIFT`, `STRETCH` and `ELASTIC`: another face, filmed otherwise.
+        light: largest share by which one side of the crop is lit more, and the other less.
+        tract: of another vocal tract, as for `acoustics.another_tract`.
+        room: of reverberation, as for `acoustics.in_a_room`.
+        background: of noise and other talkers, as for `acoustics.with_background`.
         blur: largest standard deviation of a Gaussian blur, in pixels of the frames as stored; at most 0.7.
         noise: standard deviation of the noise on each MFCC, as a share of that coefficient's own in the run.
         masks: SpecAugment: masks a window of audio, half over time and half over coefficients.
     """
 
+    geometry: float = 0.0
+    light: float = 0.0
+    tract: float = 0.0
+    room: float = 0.0
+    background: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
     masks: float = 0.0
@@ -53,8 +63,18 @@ class TrainSettings(Settings):
     early_stopping: int = Field(0, ge=0)
     """Validations without a better AUC that end a training; 0 never ends it early."""
     augment: bool = True
-    """Augment the training windows; `blur`, `noise` and `masks` add to the crop, the mirror and the changes of light
-    and microphone that this alone brings."""
+    """Augment the training windows; the strengths below add to the crop, the mirror and the changes of light and
+    microphone that this alone brings."""
+    geometry: float = Field(0.0, ge=0, le=2)
+    """See `augment.Strength`."""
+    light: float = Field(0.0, ge=0, lt=1)
+    """See `augment.Strength`."""
+    tract: float = Field(0.0, ge=0, le=0.5)
+    """See `augment.Strength`."""
+    room: float = Field(0.0, ge=0)
+    """See `augment.Strength`."""
+    background: float = Field(0.0, ge=0)
+    """See `augment.Strength`."""
     blur: float = Field(0.0, ge=0, le=0.7)
     """See `Strength`."""
     noise: float = Field(0.0, ge=0)
@@ -73,7 +93,8 @@ class TrainSettings(Settings):
     @property
     def augmentation(self) -> Strength | None:
         """How strongly windows are augmented; None for not at all."""
-        return Strength(self.blur, self.noise, self.masks) if self.augment else None
+        names = [field.name for field in fields(Strength)]
+        return Strength(**{name: getattr(self, name) for name in names}) if self.augment else None
 
 
 class FilterSettings(Settings):

@@ -12,9 +12,10 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import centre
 from syncnet_lib.training import loss
-from syncnet_lib.training.augment import SharedRandom, augment
+from syncnet_lib.training.augment import augment
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
+from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.sampling import Draw
 from syncnet_lib.training.settings import Strength
 from syncnet_lib.training.timing import PhaseTimer
@@ -105,6 +106,9 @@ class Step:
             video, audio = augment(video, audio, spec, self._augmentation, random)
         else:
             video = centre(video, spec.size)
+        if batch.mean is not None:
+            # The mean of the clip as it now sounds: its own, moved by as much as its run was.
+            audio = audio - (batch.mean + (audio - batch.audio).mean(1))[:, None]
         with self._autocast():
             return cast(tuple[Tensor, Tensor], self._network(video, audio))
 
@@ -137,7 +141,9 @@ class Step:
 
     def _fits(self, draw: Draw, batch: Batch, random: SharedRandom) -> bool:
         try:
-            small = Batch.of(draw, batch.video[: len(draw.video)], batch.audio[: len(draw.audio)]).to(self._device)
+            video, audio = batch.video[: len(draw.video)], batch.audio[: len(draw.audio)]
+            mean = None if batch.mean is None else batch.mean[: len(draw.audio)]
+            small = Batch.of(draw, video, audio, mean).to(self._device)
             self._loss(*self._forward(small, random), small).backward()
         except (RuntimeError, MemoryError):  # whatever it says, it is for lack of memory
             return False

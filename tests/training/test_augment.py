@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from syncnet_lib.model.spec import SPECS
-from syncnet_lib.training.augment import SharedRandom, augment, augment_audio, augment_video
+from syncnet_lib.training.augment import augment, augment_audio, augment_video
+from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.settings import Strength
 
-ALL = Strength(blur=0.7, noise=0.2, masks=1.0)
+ALL = Strength(geometry=1.0, light=0.4, tract=0.2, room=1.0, blur=0.7, noise=0.2, masks=1.0)
+"""All but the background: another talker behind is the neighbour in a rank's own part of the batch."""
 
 
 def random(rank: int = 0, world: int = 1) -> SharedRandom:
@@ -31,7 +33,7 @@ def test_a_clips_windows_change_together_and_clips_apart():
 
 def test_nothing_but_crop_mirror_and_curve_without_strength():
     ramp = torch.arange(60, dtype=torch.uint8).expand(4, 5, 60, 60).contiguous()
-    pixels = augment_video(ramp, SPECS["small"], 4, 0.0, random())
+    pixels = augment_video(ramp, SPECS["small"], 4, Strength(), random())
     rising = pixels[..., 1:] > pixels[..., :-1]
     for window in rising:
         assert window.all() or not window.any(), "a row is still monotone, forwards or mirrored"
@@ -40,12 +42,28 @@ def test_nothing_but_crop_mirror_and_curve_without_strength():
 def test_colour_keeps_its_planes_and_changes_in_brightness():
     video = torch.full((8, 5, 224, 224, 3), 100, dtype=torch.uint8)
     video[..., 1] = 140
-    pixels = augment_video(video, SPECS["v2"], 8, 0.3, random())
+    pixels = augment_video(video, SPECS["v2"], 8, Strength(blur=0.3), random())
     assert pixels.shape == video.shape
     assert (pixels[..., 1] > pixels[..., 0]).all()
     assert pixels[:, 0, 0, 0, 0].unique().numel() == 8
     assert pixels.min() >= 0
     assert pixels.max() <= 255
+
+
+@pytest.mark.parametrize("name", ["small", "v2"])
+def test_geometry_changes_a_clips_frames_alike_and_keeps_their_mean(name):
+    spec = SPECS[name]
+    frame = torch.zeros(spec.stored, spec.stored, *[3] * (spec.colours > 1), dtype=torch.uint8)
+    frame[spec.stored // 4 : -spec.stored // 4, spec.stored // 4 : -spec.stored // 4] = 200
+    video = frame.expand(4, 5, *frame.shape).contiguous()
+    pixels = augment_video(video, spec, 2, Strength(geometry=1.0, light=0.3), random())
+    assert pixels.shape == (4, *spec.window)
+    assert torch.equal(pixels[0], pixels[1])
+    assert torch.equal(pixels[:, 0], pixels[:, 4])
+    assert not torch.equal(pixels[0], pixels[2])
+    shown = (pixels[:, 0] > 100).float().mean(dim=tuple(range(1, pixels.dim() - 1)))
+    assert (shown > 0.1).all(), "the bright square is still there"
+    assert (shown < 0.6).all()
 
 
 @pytest.mark.parametrize("strength", [Strength(), ALL])
