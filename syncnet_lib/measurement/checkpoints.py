@@ -8,35 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncnet_lib import files
-from syncnet_lib.errors import InputError
 from syncnet_lib.measurement.result import ModelInfo
+from syncnet_lib.model import named
 
 if TYPE_CHECKING:
     from syncnet_lib.measurement.stream import Crop
     from syncnet_lib.model.networks import SyncNet
 
-SHIPPED = Path(__file__).parents[1] / "weights"
-"""Checkpoints that come with the package, by the names of their files."""
-TRAINED = ("base", "refined")
-"""Checkpoints of the pipeline, where it has been run in this checkout."""
-
 
 def find(name: str) -> Path:
-    """The file of a checkpoint.
+    """The file of a checkpoint, by its name or path; see `model.named.find`."""
+    from syncnet_lib.paths import ROOT
 
-    Args:
-        name: of a shipped one or of one that the pipeline trained, or a file.
-
-    Raises:
-        InputError: neither.
-    """
-    named = _named()
-    if name in named:
-        return named[name]
-    if Path(name).is_file():
-        return Path(name)
-    cause = "is a folder" if Path(name).is_dir() else "no such checkpoint"
-    raise InputError(name, cause, f"use {', '.join(named)} or a file" if named else "give a file")
+    return named.find(name, ROOT / "data" / "models")
 
 
 def crop(name: str) -> "Crop":
@@ -83,13 +67,3 @@ def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tup
         threshold_windows=threshold.windows if threshold else None,
     )
     return checkpoint.load(path, device), info
-
-
-def _named() -> dict[str, Path]:
-    """Names and files of the checkpoints that there are."""
-    from syncnet_lib.paths import ROOT
-
-    models = ROOT / "data" / "models"
-    known = {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
-    known |= {name: models / name / "model.safetensors" for name in TRAINED}
-    return {name: path for name, path in known.items() if path.is_file()}

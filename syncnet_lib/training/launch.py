@@ -45,6 +45,8 @@ class Job(Settings):
     """Processes of the folder loaders, for every training process."""
     kept: str | None = None
     """File of numpy, (F,) bool: the windows that may serve as positives; None for all of them."""
+    init: str | None = None
+    """The checkpoint that `train.init` names; None for random weights."""
 
 
 def fit(
@@ -56,12 +58,13 @@ def fit(
     state_dir: Path,
     timer: PhaseTimer,
     workers: int = 0,
+    init: Path | None = None,
 ) -> Iterator[Epoch]:
     """`loop.fit` in this process or, where `settings.processes` says so, in several that torchrun starts.
 
     Args:
         train, val: opened from the folders `train` and `val` of a pairs stage.
-        settings, seed, device, state_dir, timer, workers: as for `loop.fit`; the timer gets the phases of rank 0.
+        settings, seed, device, state_dir, timer, workers, init: as for `loop.fit`; the timer gets the phases of rank 0.
 
     Yields:
         One record an epoch.
@@ -73,7 +76,7 @@ def fit(
     settings = loop.resolve(settings, train, device)
     processes = int(settings.processes)
     if processes < 2:
-        yield from loop.fit(train, val, settings, seed, device, state_dir, timer, workers)
+        yield from loop.fit(train, val, settings, seed, device, state_dir, timer, workers, init)
         return
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise InputError("train.processes", f"{processes} on {torch.cuda.device_count()} GPUs", "use auto")
@@ -89,6 +92,7 @@ def fit(
             device="cuda" if device.type == "cuda" else "cpu",
             workers=workers,
             kept=str(kept),
+            init=str(init) if init else None,
         )
         job_file.write_text(job.model_dump_json())
         for record in _torchrun(processes, job_file):
@@ -147,7 +151,8 @@ def main(job_file: str) -> int:
             if job.kept:
                 train.kept = np.load(job.kept)
             timer = PhaseTimer(device)
-            for epoch in loop.fit(train, val, job.train, job.seed, device, Path(job.state), timer, job.workers):
+            init = Path(job.init) if job.init else None
+            for epoch in loop.fit(train, val, job.train, job.seed, device, Path(job.state), timer, job.workers, init):
                 if first:
                     timing = [row for row in timer.rows() if row[0] == epoch.number]
                     print(json.dumps({"epoch": asdict(epoch), "timing": timing}), flush=True)

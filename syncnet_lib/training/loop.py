@@ -14,6 +14,7 @@ import torch
 
 from syncnet_lib import files, imports
 from syncnet_lib.dataset.splits import Split
+from syncnet_lib.errors import InputError
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.device import native_precision
 from syncnet_lib.model.networks import SyncNet
@@ -78,6 +79,7 @@ def fit(
     state_dir: Path,
     timer: PhaseTimer,
     workers: int = 0,
+    init: Path | None = None,
 ) -> Iterator[Epoch]:
     """Train a model; each epoch is reported when it is over and its state is on disk.
 
@@ -94,21 +96,25 @@ def fit(
         state_dir: folder of the running training; the state of another training in it is removed.
         timer: gets every step's phases.
         workers: processes of the folder loaders.
+        init: the checkpoint that `settings.init` names; None for random weights.
 
     Yields:
         One record an epoch; a resumed training gives those of its finished epochs again first.
 
     Raises:
-        InputError: the split does not fill one batch; no memory for a batch, with the size that fits; no compiler.
+        InputError: the split does not fill one batch; no memory for a batch, with the size that fits; no compiler;
+            `init` is of another network.
         FloatingPointError: the loss is NaN or infinite; names step, clips and the last good state.
     """
     ranks = Ranks.here()
     settings = resolve(settings, train, device)
     sampler = _sampler(train, settings, seed)
     ranks.check(settings.batch_size if sampler.kind == "pairs" else sampler.clips_per_batch)
-    model = _new_model(train, settings, seed).to(device)
+    model = _new_model(train, settings, seed, init).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
     about: dict[str, Any] = {"settings": settings.model_dump(), "seed": seed}
+    if init:
+        about["init_sha256"] = files.sha256(init)
     key = {**about, "world": ranks.world, "data": _digest(train), "code": imports.digest(["training.loop"])}
     if ranks.first:
         state.discard_unless(key, state_dir)
@@ -181,8 +187,15 @@ def _sampler(train: Split, settings: TrainSettings, seed: int) -> Sampler:
     return Sampler(train, settings.batch_size, settings.samples_per_clip, kind, seed)
 
 
-def _new_model(train: Split, settings: TrainSettings, seed: int) -> SyncNet:
+def _new_model(train: Split, settings: TrainSettings, seed: int, init: Path | None) -> SyncNet:
     torch.manual_seed(seed)
+    if init:
+        model = checkpoint.load(init)
+        if model.spec != SPECS[settings.model]:
+            cause = f"its network is {model.spec.name}, and train.model is {settings.model}"
+            raise InputError(f"train.init: {settings.init}", cause, f"set train.model: {model.spec.name}")
+        model.log_scale.requires_grad_(settings.loss == "matching")
+        return model  # with the mean and deviation of the audio that its weights are used to
     model = SyncNet(settings.model)
     model.log_scale.requires_grad_(settings.loss == "matching")
     model.calibrate(prepare_mfcc(np.asarray(train.mfcc[:1]), model.spec, train.index.frames.to_numpy())[0])

@@ -39,6 +39,8 @@ class TrainSettings(Settings):
 
     model: ModelName = "small"
     """The network."""
+    init: str = ""
+    """Checkpoint that training starts from: a name (small, base, refined) or a file; "" for random weights."""
     loss: Literal["matching", "contrastive"] = "matching"
     """Each window against the other windows of its clip [Chung19], or genuine against shifted pairs [Agrawal]."""
     margin: float = Field(20.0, gt=0)

@@ -8,9 +8,9 @@ from dataclasses import asdict
 import torch
 from safetensors.torch import save_file
 
-from syncnet_lib.measurement.checkpoints import SHIPPED
 from syncnet_lib.model import checkpoint, header
 from syncnet_lib.model.header import Threshold
+from syncnet_lib.model.named import SHIPPED
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.spec import SPECS
 

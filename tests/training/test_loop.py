@@ -12,6 +12,9 @@ import pytest
 import torch
 
 from syncnet_lib import imports
+from syncnet_lib.errors import InputError
+from syncnet_lib.model import checkpoint
+from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training import loop
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.state import Epoch
@@ -22,10 +25,12 @@ CPU = torch.device("cpu")
 TINY = TrainSettings(epochs=4, batch_size=32, samples_per_clip=8, validate_every=2, lr=2.0e-3)
 
 
-def run(folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0) -> list[Epoch]:
+def run(
+    folder: Path, settings: TrainSettings = TINY, epochs: int | None = None, seed: int = 0, init: Path | None = None
+) -> list[Epoch]:
     splits = packed.split([40] * 8), packed.split([40] * 4, seed=1)
     done = []
-    for epoch in loop.fit(*splits, settings, seed, CPU, folder, PhaseTimer(CPU)):
+    for epoch in loop.fit(*splits, settings, seed, CPU, folder, PhaseTimer(CPU), init=init):
         done.append(epoch)
         if epoch.number == epochs:
             break
@@ -249,3 +254,22 @@ def test_lack_of_memory_names_the_batch_that_fits(tmp_path):
     assert found, done.stderr
     assert 256 <= int(found[1]) < 2048
     assert int(found[1]) % 256 == 0
+
+
+def test_a_training_starts_from_a_checkpoint(tmp_path):
+    run(tmp_path / "first")
+    start = tmp_path / "first.safetensors"
+    checkpoint.save(loop.best(tmp_path / "first"), start)
+    still = TINY.model_copy(update={"lr": 1e-9, "weight_decay": 0.0, "epochs": 1})
+    run(tmp_path / "second", still, init=start)
+    before, after = checkpoint.load(start).state_dict(), loop.best(tmp_path / "second").state_dict()
+    learned = [name for name in before if name.endswith("weight")]
+    for name in learned:
+        torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
+
+
+def test_a_start_from_another_network_names_both(tmp_path):
+    other = tmp_path / "paper.safetensors"
+    checkpoint.save(SyncNet("paper"), other)
+    with pytest.raises(InputError, match=r"its network is paper, and train\.model is small"):
+        run(tmp_path, init=other)
