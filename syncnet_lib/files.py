@@ -2,18 +2,21 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
 import shutil
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from syncnet_lib.errors import InputError
+
+Content = TypeVar("Content")
 
 PARTIAL = ".partial-"
 """How the name of a temporary file or folder begins; what a killed process leaves behind may be deleted."""
@@ -129,6 +132,24 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def cached(read: Callable[[Path], Content]) -> Callable[[Path], Content]:
+    """A function that reads a file, which keeps what it has read of the last few for as long as they do not change."""
+
+    @functools.lru_cache(maxsize=4)
+    def keep(path: Path, modified: int, size: int) -> Content:
+        return read(path)
+
+    @functools.wraps(read)
+    def kept(path: Path) -> Content:
+        try:
+            status = path.stat()
+        except OSError:  # which `read` can tell about
+            return read(path)
+        return keep(path, status.st_mtime_ns, status.st_size)
+
+    return kept
 
 
 def sha256(path: Path, *more: Path) -> str:

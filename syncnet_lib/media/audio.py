@@ -16,7 +16,7 @@ from jaxtyping import Int16
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import MAX_GAP, SAMPLE_RATE, SAMPLES_PER_FRAME, TOLERANCE, jump
-from syncnet_lib.media.decode import FREEZE, decoded, first_picture
+from syncnet_lib.media.decode import FREEZE, decoded, probe
 from syncnet_lib.media.mix import to_mono
 from syncnet_lib.media.report import Damage, Note, Report
 from syncnet_lib.media.streams import audio_streams, opened
@@ -62,7 +62,7 @@ def audio_blocks(
         InputError: no such track, too much of it cannot be decoded, or its timestamps jump.
     """
     report = Report() if report is None else report
-    origin = first_picture(path)
+    origin = probe(path).first_picture
     with opened(path) as container:
         source = _Source(path, _track(container, audio_track, path), origin, -lead * SAMPLES_PER_FRAME, report)
         yield from _mono(source.blocks(container), -lead * SAMPLES_PER_FRAME, report)

@@ -27,11 +27,13 @@ from av.stream import Disposition
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
+from syncnet_lib import files
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import FPS, MAX_GAP, on_grid
+from syncnet_lib.media.pieces import appended_boxes
 from syncnet_lib.media.report import Damage, Note, Report
 from syncnet_lib.media.restart import running_clock
-from syncnet_lib.media.streams import audio_streams, opened, short, video_stream
+from syncnet_lib.media.streams import audio_streams, demuxed, opened, short, video_stream
 
 MAX_PIXELS = 8192 * 4320
 """Largest picture that is decoded (8K); a damaged header can declare anything."""
@@ -78,6 +80,7 @@ class MediaInfo:
         duration: seconds, 0 if unknown.
         audio: the sound tracks that can be decoded, as `audio_track` counts them.
         undecodable: sound tracks for which no decoder is known.
+        first_picture: time of the first picture, the origin of the clock, seconds; None where there is none.
     """
 
     container: str
@@ -88,6 +91,7 @@ class MediaInfo:
     duration: float
     audio: tuple[AudioTrack, ...]
     undecodable: int = 0
+    first_picture: Fraction | None = None
 
 
 class Picture:
@@ -96,12 +100,12 @@ class Picture:
     Args:
         frame: as decoded.
         aspect: width of a coded pixel over its height; the picture is shown with square ones.
+        rotation: degrees counter-clockwise that make it upright, as libav and numpy count them; None for the frame's.
     """
 
-    def __init__(self, frame: av.VideoFrame, aspect: Fraction = SQUARE) -> None:
+    def __init__(self, frame: av.VideoFrame, aspect: Fraction = SQUARE, rotation: int | None = None) -> None:
         self._frame, self._aspect = frame, aspect
-        # libav gives the counter-clockwise angle that undoes the camera's; numpy turns counter-clockwise as well.
-        self._turns = round(frame.rotation / 90) % 4
+        self._turns = round((frame.rotation if rotation is None else rotation) / 90) % 4
 
     @cached_property
     def rgb(self) -> np.ndarray:
@@ -156,10 +160,10 @@ class Picture:
         return (height, width) if self._turns % 2 else (width, height)
 
     @property
-    def geometry(self) -> tuple[int, int, int]:
-        """Coded width and height, and the quarter turns that make it upright. Where this changes within a video,
-        positions in the pictures before and after it cannot be compared."""
-        return self._frame.width, self._frame.height, self._turns
+    def geometry(self) -> tuple[int, int, int, Fraction]:
+        """Coded width and height, the quarter turns that make it upright, and its pixels' aspect ratio. Where this
+        changes within a video, positions in the pictures before and after it cannot be compared."""
+        return self._frame.width, self._frame.height, self._turns, self._aspect
 
     @cached_property
     def _planar(self) -> bool:
@@ -182,8 +186,9 @@ class Picture:
         return pixels
 
 
+@files.cached
 def probe(path: Path) -> MediaInfo:
-    """What a file says about its streams.
+    """What a file says about its streams, and its first picture.
 
     Raises:
         InputError: it cannot be opened.
@@ -196,10 +201,11 @@ def probe(path: Path) -> MediaInfo:
         if video is None:
             return MediaInfo(container.format.name, "", 0, 0, 0.0, duration, tracks, undecodable)
         width, height, fps = video.width, video.height, float(video.average_rate or 0)
-        name = video.codec_context.name
+        name, first = video.codec_context.name, None
         for frame in itertools.islice(decoded(container, video, path), 1):
             width, height = Picture(frame, _aspect(video)).size
-        return MediaInfo(container.format.name, name, width, height, fps, duration, tracks, undecodable)
+            first = _time(frame, Fraction(0))
+        return MediaInfo(container.format.name, name, width, height, fps, duration, tracks, undecodable, first)
 
 
 def _audio_track(stream: AudioStream) -> AudioTrack:
@@ -245,10 +251,13 @@ class _Source:
         self._path, self._report = path, report
         self._usual = 1 / Fraction(stream.average_rate or stream.guessed_rate or FPS)
         self._packets = running_clock(path).packets[stream.index]
+        self._missing = _beyond_end(stream, path)
         self._damage = Damage("pictures", "the last one before is held")
-        self._aspect = _aspect(stream)
+        self._stream, self._aspect = stream, _aspect(stream)
+        self._coded_aspect: Fraction | None = None
         self._origin: Fraction | None = None
-        self._end = Fraction(0)
+        self._end = self._last = Fraction(0)
+        self._repeated = 0
 
     def damaged(self, time: Fraction | None, duration: Fraction) -> None:
         """Count a packet or picture that cannot be decoded; before the first that can, there is no clock yet."""
@@ -258,10 +267,15 @@ class _Source:
     def timed(self, frames: Iterable[av.VideoFrame], blank: bool) -> Iterator[tuple[Fraction, Fraction, Picture]]:
         """Start, duration and picture; and black ones where none has come for long, if these are asked for."""
         shown: Picture | None = None
+        rotation = 0
         for frame in frames:
             start = _time(frame, self._end)
             # Some containers know no duration; the last picture then stays as long as an average one.
             duration = frame.duration * frame.time_base if frame.duration and frame.time_base else self._usual
+            if shown is not None and start <= self._last:
+                self._repeated += 1  # the grid keeps the earlier one
+                continue
+            self._last = start
             if self._origin is None:
                 self._origin = start
             elif shown is not None and FREEZE < start - self._end <= MAX_GAP:
@@ -271,8 +285,19 @@ class _Source:
                     yield self._end + FREEZE, start - self._end - FREEZE, _black(shown)
             self._report.used += 1
             self._end = start + self._usual
-            shown = Picture(frame, self._aspect)
+            self._follow_aspect()
+            # Within a stream only key pictures need say how they are turned; it holds until the next of them.
+            rotation = frame.rotation if frame.key_frame or frame.rotation else rotation
+            shown = Picture(frame, self._aspect, rotation)
             yield start, duration, shown
+
+    def _follow_aspect(self) -> None:
+        """Take the proportions that the pictures themselves declare from where these change; before, those of the file
+        hold."""
+        coded = self._stream.codec_context.sample_aspect_ratio or SQUARE
+        if self._coded_aspect not in (None, coded):
+            self._aspect = _believable(coded)
+        self._coded_aspect = coded
 
     def finish(self) -> None:
         """Complete the report.
@@ -284,11 +309,29 @@ class _Source:
             raise InputError(self._path, "cannot be decoded: no picture in the video stream")
         self._report.pictures += self._packets
         self._report.notes += self._damage.check(self._path, float(self._report.used * self._usual))
+        if self._repeated:
+            text = f"{self._repeated} pictures have times at which others are shown: left out"
+            self._report.notes.append(Note(0.0, text))
+        if self._missing:
+            text = f"the file is cut off: {self._missing} of its {self._packets} pictures are missing at the end"
+            self._report.notes.append(Note(float(self._end - self._origin), text))
+        if follower := appended_boxes(self._path):
+            text = f"another recording is joined to this one from byte {follower} on, where players hardly see it"
+            cure = f"measure it as a file of its own: tail -c +{follower + 1} FILE > second{self._path.suffix}"
+            self._report.notes.append(Note(float(self._end - self._origin), f"{text}; {cure}"))
         for restart in running_clock(self._path).restarts:
             time = float(restart.time - self._origin)
             text = f"the clock of the file starts over at {time:.2f} s (from {float(restart.old):.2f} to"
             self._report.notes.append(Note(time, f"{text} {float(restart.new):.2f} s); followed"))
         self._report.notes.sort()
+
+
+def _beyond_end(stream: VideoStream, path: Path) -> int:
+    """Pictures that the index of a file places beyond its end, as where a download broke off."""
+    entries, end = stream.index_entries, path.stat().st_size
+    if not len(entries) or entries[-1].pos + entries[-1].size <= end:
+        return 0
+    return sum(entry.pos + entry.size > end for entry in entries)
 
 
 def _black(picture: Picture) -> Picture:
@@ -319,20 +362,14 @@ def stills(path: Path, count: int, seconds: int = 4) -> np.ndarray:
 
 def _aspect(stream: VideoStream) -> Fraction:
     """Width of a coded pixel over its height, as the file declares it."""
-    aspect = Fraction(stream.sample_aspect_ratio or SQUARE)
+    return _believable(stream.sample_aspect_ratio)
+
+
+def _believable(declared: Fraction | None) -> Fraction:
+    aspect = Fraction(declared or SQUARE)
     if abs(aspect - SQUARE) < SQUARE_ENOUGH or not 1 <= MAX_ASPECT * aspect <= MAX_ASPECT**2:
         return SQUARE
     return aspect
-
-
-def first_picture(path: Path) -> Fraction | None:
-    """Timestamp of the first picture, the origin of the clock; None for a file without video."""
-    with opened(path) as container:
-        stream = video_stream(container)
-        if stream is not None:
-            for frame in decoded(container, stream, path):
-                return _time(frame, Fraction(0))
-    return None
 
 
 def decoded(
@@ -356,7 +393,7 @@ def decoded(
     usual = 1 / Fraction(getattr(stream, "average_rate", None) or FPS)
     clock = running_clock(path)
     try:
-        for packet in itertools.chain(clock.running(container.demux(stream)), [None]):
+        for packet in itertools.chain(clock.running(demuxed(container, [stream])), [None]):
             if packet is not None and not packet.size:
                 continue  # Theora's "the same picture again", which libav refuses; or PyAV's own sign of the end
             if packet is not None and packet.is_corrupt and stream.type == "audio":

@@ -17,8 +17,9 @@ from av.video.stream import VideoStream
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
+from syncnet_lib.media.pieces import index_first
 from syncnet_lib.media.restart import running_clock
-from syncnet_lib.media.streams import opened, short
+from syncnet_lib.media.streams import demuxed, opened, short
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -53,10 +54,12 @@ class Packets:
     Attributes:
         lead: seconds by which the sound starts after the pictures.
         digests: stream index to the SHA-256 of the bytes of its packets, for all that are pictures, sound or subtitles.
+        filled: indices of the streams of any kind that have packets.
     """
 
     lead: Fraction
     digests: dict[int, str]
+    filled: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -82,12 +85,16 @@ def inspect(path: Path) -> Packets:
     with opened(path) as container:
         streams = [stream for stream in container.streams if _is_copied(stream)]
         first: dict[int, Fraction] = {}
+        filled = set()
         hashes = {stream.index: hashlib.sha256() for stream in streams}
-        for packet in packets(container, streams, path):
-            hashes[packet.stream.index].update(packet)
+        for packet in packets(container, list(container.streams), path):
+            filled.add(packet.stream_index)
+            if packet.stream_index not in hashes:
+                continue
+            hashes[packet.stream_index].update(packet)
             time = moment(packet)
             if time is not None:
-                first[packet.stream.index] = min(time, first.get(packet.stream.index, time))
+                first[packet.stream_index] = min(time, first.get(packet.stream_index, time))
         # Read here: a closed file's streams know nothing any more.
         kinds = {stream.index: stream.type for stream in streams}
     starts = {}
@@ -96,7 +103,8 @@ def inspect(path: Path) -> Packets:
         if not times:
             raise InputError(path, missing)
         starts[kind] = min(times)
-    return Packets(starts["audio"] - starts["video"], {index: hashes[index].hexdigest() for index in kinds})
+    digests = {index: hashes[index].hexdigest() for index in kinds}
+    return Packets(starts["audio"] - starts["video"], digests, frozenset(filled))
 
 
 def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
@@ -116,7 +124,7 @@ def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
     before = inspect(path)
     with new_media(out) as made:
         with refused(out):
-            copied, left_out = _copy(path, made, delay, out.name)
+            copied, left_out = _copy(path, made, delay, out.name, before.filled)
         after = inspect(made)
         if abs(after.lead - before.lead - delay) > ROUNDING:
             cause = f"{out.suffix} files keep no such start of the sound"
@@ -150,7 +158,7 @@ def refused(out: Path) -> Iterator[None]:
         raise InputError(out, cause, "give an output that ends in .mkv, which holds nearly everything") from None
 
 
-def _copy(path: Path, made: Path, delay: Fraction, name: str) -> tuple[list[int], list[str]]:
+def _copy(path: Path, made: Path, delay: Fraction, name: str, filled: frozenset[int]) -> tuple[list[int], list[str]]:
     """Write the copy; gives the indices of the streams whose packets are in it, and what is left out."""
     first = first_sound(path)
     with opened(path) as source, av.open(f"file:{made}", "w", options=_options(path, made, source)) as target:
@@ -169,8 +177,8 @@ def _copy(path: Path, made: Path, delay: Fraction, name: str) -> tuple[list[int]
                 target.add_stream_from_template(stream)
             elif copy := _add_if_held(target, stream):
                 copies[stream.index] = copy
-            elif not _is_held_otherwise(target, stream, running_clock(path).packets[stream.index]):
-                left_out.append(_named(stream))
+            elif not _is_held_otherwise(target, stream, stream.index in filled):
+                left_out.append(named(stream))
         target.metadata.update({key: value for key, value in source.metadata.items() if key not in BRANDS})
         target.set_chapters([_later(chapter, later) for chapter in source.chapters()])
         ends: dict[int, Fraction] = {}
@@ -188,26 +196,11 @@ def _options(path: Path, made: Path, source: InputContainer) -> dict[str, str]:
     """How the muxer is to write what the old file had."""
     if made.suffix.lower() not in EDIT_LISTS:
         return {}
-    flags = ["+faststart"] if _index_first(path) else []
+    flags = ["+faststart"] if index_first(path) else []
     if any(key.startswith(QUICKTIME) for key in source.metadata):
         flags.append("+use_metadata_tags")
     # mp4 and mov place a late stream by an edit list, in steps of 1/1000 s unless told otherwise.
     return {"movie_timescale": str(MOVIE_TICKS)} | ({"movflags": "".join(flags)} if flags else {})
-
-
-def _index_first(path: Path) -> bool:
-    """Whether the index of an MP4 or QuickTime file (`moov`) lies before its data, so that it plays while it loads."""
-    with path.open("rb") as file:
-        while len(header := file.read(16)) >= 8:
-            size, kind = int.from_bytes(header[:4], "big"), header[4:8]
-            if kind in (b"moov", b"mdat"):
-                return kind == b"moov"
-            if size == 1:
-                size = int.from_bytes(header[8:16], "big")
-            if size < 8:
-                return False
-            file.seek(size - len(header), 1)
-    return False
 
 
 def _is_cover(stream: Stream) -> bool:
@@ -236,11 +229,11 @@ def _add_if_held(target: OutputContainer, stream: Stream) -> Stream | None:
         return None
 
 
-def _is_held_otherwise(target: OutputContainer, stream: Stream, packets: int) -> bool:
+def _is_held_otherwise(target: OutputContainer, stream: Stream, filled: bool) -> bool:
     """Whether a data stream is written by the muxer itself: the time code, and chapters, which have no packets."""
     if stream.type != "data":
         return False
-    return target.format.name in QUICKTIMES if "timecode" in stream.metadata else packets == 0
+    return target.format.name in QUICKTIMES if "timecode" in stream.metadata else not filled
 
 
 def _covers(source: InputContainer, path: Path) -> dict[int, tuple[str, str, bytes]]:
@@ -258,8 +251,8 @@ def _covers(source: InputContainer, path: Path) -> dict[int, tuple[str, str, byt
     return found
 
 
-def _named(stream: Stream) -> str:
-    """A stream in words."""
+def named(stream: Stream) -> str:
+    """A stream in words, for a list of what a copy lacks."""
     kind = {"audio": "sound track", "video": "picture", "data": "data track"}.get(stream.type, stream.type)
     known = "" if stream.codec_context is None else f" ({stream.codec_context.name})"
     names = (stream.metadata.get(key) for key in ("timecode", "filename", "title", "handler_name"))
@@ -342,7 +335,7 @@ def first_sound(path: Path) -> Fraction:
 def packets(container: InputContainer, streams: Sequence[Stream], path: Path) -> Iterator[av.Packet]:
     """The packets of some streams of a file, on its running clock."""
     try:
-        for packet in running_clock(path).running(container.demux(streams)):
+        for packet in running_clock(path).running(demuxed(container, streams)):
             if packet.size:
                 yield packet
     except av.error.FFmpegError as error:

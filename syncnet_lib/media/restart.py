@@ -6,7 +6,6 @@ placed behind the one before, and all its streams by the same amount, so that th
 a single stream leaves a gap, it pauses, and nothing is moved.
 """
 
-import functools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,11 @@ import av
 import av.error
 from av.container import InputContainer
 
+from syncnet_lib import files
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import MAX_GAP
-from syncnet_lib.media.streams import audio_streams, opened, short, video_stream
+from syncnet_lib.media.pieces import appended_flv, appended_ogg, fragmented
+from syncnet_lib.media.streams import audio_streams, demuxed, opened, short, video_stream
 
 BACK = 1
 """Seconds by which the times of a stream may run backwards without being a jump: some containers reorder."""
@@ -54,7 +55,7 @@ class RunningClock:
     Attributes:
         shifts: stream index to (number of its packet, seconds to add from that packet on), in ascending order.
         restarts: places at which the clock starts over.
-        packets: stream index to the number of its packets.
+        packets: stream index to the number of its packets, as the file counts them where it has an index.
     """
 
     shifts: dict[int, list[tuple[int, Fraction]]]
@@ -170,20 +171,17 @@ class _Track:
                 at += 1
 
 
+@files.cached
 def running_clock(path: Path) -> RunningClock:
     """The running clock of a file, from the times of all its packets; nothing is decoded.
 
     Raises:
         InputError: the file cannot be read, or the clock of one stream starts over and that of the others does not.
     """
-    status = path.stat()
-    return _read_clock(path, status.st_mtime_ns, status.st_size)
-
-
-@functools.lru_cache(maxsize=4)
-def _read_clock(path: Path, modified: int, size: int) -> RunningClock:
-    """The same, kept for the next who reads the file while its content is this."""
     with opened(path) as container:
+        if _is_one_index(container, path):
+            return RunningClock({}, (), {stream.index: stream.frames for stream in container.streams})
+        _check_whole(container, path)
         tracks = _scanned(container, path)
         restarting = container.format.name in RESTARTING
     for track in tracks.values():
@@ -195,6 +193,23 @@ def _read_clock(path: Path, modified: int, size: int) -> RunningClock:
     return RunningClock(moved, tuple(restarts), {index: track.packets for index, track in tracks.items()})
 
 
+def _is_one_index(container: InputContainer, path: Path) -> bool:
+    """Whether the times of all packets follow from one index of durations, which cannot run backwards. In less than
+    MAX_GAP they cannot jump either."""
+    seconds = (container.duration or 0) / av.time_base
+    return container.format.name.startswith("mov") and 0 < seconds < MAX_GAP and not fragmented(path)
+
+
+def _check_whole(container: InputContainer, path: Path) -> None:
+    """Refuse what libav stops reading in the middle, without a word, because another recording begins there."""
+    find = {"flv": appended_flv, "ogg": appended_ogg}.get(container.format.name)
+    at = find(path) if find else None
+    if at is not None:
+        cause = f"another recording is joined to it at byte {at}, where reading cannot go on"
+        one, two = f"head -c {at} FILE > first{path.suffix}", f"tail -c +{at + 1} FILE > second{path.suffix}"
+        raise InputError(path, cause, f"give the parts as files of their own: {one}; {two}")
+
+
 def _scanned(container: InputContainer, path: Path) -> dict[int, _Track]:
     video, sounds = video_stream(container), audio_streams(container)
     main = {stream.index for stream in (video, *sounds[:1]) if stream is not None}
@@ -204,7 +219,7 @@ def _scanned(container: InputContainer, path: Path) -> dict[int, _Track]:
         rate = getattr(stream, "average_rate", None)
         tracks[stream.index] = _Track(stream.type, stream.index in main, base, round(1 / rate / base) if rate else 0)
     try:
-        for order, packet in enumerate(container.demux()):
+        for order, packet in enumerate(demuxed(container)):
             if packet.size:
                 tracks[packet.stream_index].add(order, packet)
     except (av.error.FFmpegError, OSError, ValueError) as error:

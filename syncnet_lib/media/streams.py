@@ -1,15 +1,15 @@
 """A file opened with care, and which of its streams count."""
 
+import contextlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import av.error
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from syncnet_lib.errors import InputError
@@ -17,11 +17,16 @@ from syncnet_lib.errors import InputError
 PLAYLISTS = {"concat", "hls", "dash", "imf", "sdp", "rtsp"}
 """libav's names for files that make it read other files or the network; a video from a stranger must not do that."""
 
+HEADERLESS = {"mpegts", "mpeg", "flv"}
+"""Containers without a list of their streams: libav knows those of the first seconds."""
+PATIENT = {"probesize": "100000000", "analyzeduration": "600000000"}
+"""Bytes and microseconds in which streams are looked for where pictures or sound are missing at the beginning."""
+
 LAYOUTS = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """Number of channels to libav's name of their usual layout."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """A file of a stranger, opened with care.
 
@@ -30,15 +35,40 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """
     if Path(path).is_dir():
         raise InputError(path, "is a folder", "give a video file")
-    try:
-        # file: keeps names with a colon from being read as a protocol
-        container = av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(path, f"cannot be opened: {short(error)}") from error
-    with container:
+    with contextlib.ExitStack() as stack:
+        container = stack.enter_context(_opened(path, {}))
         if container.format.name in PLAYLISTS:
             raise InputError(path, "cannot be opened: is a list of other files", "give the files themselves")
+        if container.format.name in HEADERLESS and not (container.streams.video and container.streams.audio):
+            container.close()
+            container = stack.enter_context(_opened(path, PATIENT))
         yield container
+
+
+def _opened(path: Path, options: dict[str, str]) -> InputContainer:
+    # file: keeps names with a colon from being read as a protocol
+    options = {"protocol_whitelist": "file", **options}
+    try:
+        return av.open(f"file:{path}", metadata_errors="replace", options=options)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(path, f"cannot be opened: {short(error)}") from error
+
+
+def demuxed(container: InputContainer, streams: Sequence[Stream] | None = None) -> Iterator[av.Packet]:
+    """The packets of some streams, or of all, of a file in their order, and an empty one of each at its end.
+
+    Args:
+        container: of `opened`.
+        streams: of it.
+
+    Raises:
+        FFmpegError: the file cannot be read.
+    """
+    packets = container.demux(list(container.streams if streams is None else streams))
+    # Where a stream has appeared while the file was read, PyAV 18 looks for it, at the end, in its list of those from
+    # the beginning.
+    with contextlib.suppress(IndexError):
+        yield from packets
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:

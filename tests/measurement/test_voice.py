@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from jaxtyping import Int16
 
+from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import voice
+from syncnet_lib.media import audio
 from syncnet_lib.media.clock import SAMPLE_RATE
 from syncnet_lib.synthetic.voice import Voice, speak
 
@@ -31,12 +33,15 @@ def music() -> Int16[np.ndarray, " samples"]:
     return (8000 * tone + 8000 * noise).astype(np.int16)
 
 
-def write(path: Path, tracks: list[Int16[np.ndarray, " samples"]], default: int | None = None) -> Path:
-    """Gray pictures with several audio tracks, one of which is marked as the default."""
+def write(
+    path: Path, tracks: list[Int16[np.ndarray, " samples"]], default: int | None = None, damaged: int | None = None
+) -> Path:
+    """Gray pictures with several audio tracks, one of which is marked as the default, and one has zeros for packets."""
     with av.open(str(path), "w") as target:
         video = target.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
-        streams = [target.add_stream("pcm_s16le", rate=SAMPLE_RATE, layout="mono") for _ in tracks]
+        codecs = ["flac" if number == damaged else "pcm_s16le" for number in range(len(tracks))]
+        streams = [target.add_stream(codec, rate=SAMPLE_RATE, layout="mono") for codec in codecs]
         for number, stream in enumerate(streams):
             stream.disposition = av.stream.Disposition.default if number == default else av.stream.Disposition(0)
         for number in range(SECONDS * 25):
@@ -47,8 +52,10 @@ def write(path: Path, tracks: list[Int16[np.ndarray, " samples"]], default: int 
         for stream, samples in zip(streams, tracks, strict=True):
             sound = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
             sound.sample_rate, sound.pts, sound.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
-            target.mux(stream.encode(sound))
-            target.mux(stream.encode(None))
+            for packet in [*stream.encode(sound), *stream.encode(None)]:
+                if stream.codec_context.name == "flac":
+                    packet.update(bytes(packet.size)) if packet.size else None
+                target.mux(packet)
     return path
 
 
@@ -70,6 +77,15 @@ def test_of_several_with_speech_it_is_the_default(default: int | None, chosen: i
     track, notes = voice.choose_track(film)
     assert track == chosen
     assert "the default of those with speech" in notes[0].text
+
+
+def test_a_damaged_track_beside_it_costs_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path / "damaged.mkv", [speech(WORDS), speech(OTHERS)], default=0, damaged=1)
+    with pytest.raises(InputError, match="damaged: 100% of the sound"):
+        audio.read_audio(path, 1)
+    track, notes = voice.choose_track(path)
+    assert track == 0
+    assert "the one with speech" in notes[0].text
 
 
 def test_one_track_needs_no_choice(tmp_path: Path) -> None:

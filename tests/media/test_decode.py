@@ -179,6 +179,48 @@ def test_interlaced_pictures_lose_their_combs(tmp_path: Path) -> None:
     assert comb[1] < comb[0] / 2
 
 
+def test_pixels_that_change_their_proportions_within_a_file(tmp_path: Path) -> None:
+    pieces = []
+    for aspect in ("1/1", "4/3"):
+        path = tmp_path / f"{aspect[0]}.ts"
+        clockclip.make(
+            path, clockclip.picture_times(Fraction(25), 2.0), flashes=(), beeps=(), seconds=2.0, size=(320, 240),
+            video_codec="mpeg2video", audio_codec="mp2", rate=48_000, video_base=Fraction(1, 25),
+            video_options={"aspect": aspect},
+        )  # fmt: skip
+        pieces.append(path.read_bytes())
+    (tmp_path / "joined.ts").write_bytes(b"".join(pieces))
+    pictures = list(decode.pictures(tmp_path / "joined.ts"))
+    sizes = [picture.size for picture in pictures]
+    # The decoder gives out the last picture of a piece when it has seen the header of the next.
+    assert [*sizes[:49], *sizes[50:]] == [(320, 240)] * 49 + [(427, 240)] * 50
+    assert pictures[0].geometry != pictures[-1].geometry
+
+
+def test_a_camera_that_is_turned_within_a_file(tmp_path: Path) -> None:
+    """H.264 in MPEG-TS says so picture by picture."""
+    upright, turned = tmp_path / "upright.ts", tmp_path / "turned.ts"
+    pixels = np.zeros((64, 96, 3), np.uint8)
+    pixels[:32, :48] = 255  # bright top left corner
+    encode.write_video(upright, [pixels] * 50, np.zeros(32_000, np.int16), audio_codec="mp2")
+    with av.open(str(upright)) as source, av.open(str(turned), "w") as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        turn = av.bitstream.BitStreamFilterContext(
+            "h264_metadata=display_orientation=insert:rotate=90", source.streams.video[0]
+        )
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            for written in turn.filter(packet) if packet.stream.type == "video" else [packet]:
+                written.stream = streams[packet.stream_index]
+                out.mux(written)
+    (tmp_path / "joined.ts").write_bytes(upright.read_bytes() + turned.read_bytes())
+    pictures = list(decode.pictures(tmp_path / "joined.ts"))
+    assert [picture.size for picture in pictures] == [(96, 64)] * 50 + [(64, 96)] * 50
+    last = pictures[-1].luma
+    assert (last[:40, 40:].mean() > 200) != (last[60:, :24].mean() > 200), "the bright corner has turned"
+
+
 def test_sound_tracks_are_chosen_by_number(tmp_path: Path) -> None:
     path = tmp_path / "two.mkv"
     with av.open(str(path), "w") as out:

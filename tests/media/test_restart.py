@@ -101,6 +101,42 @@ def test_a_clock_that_starts_over_in_one_stream_only_is_refused(tmp_path: Path) 
         _read(path)
 
 
+def test_sound_that_begins_minutes_into_the_file_is_found(tmp_path: Path) -> None:
+    """What libav looks at to learn of the streams are the first 5 s of MPEG-TS."""
+    with av.open(str(tmp_path / "silent.ts"), "w") as out:
+        video = out.add_stream("libx264", rate=FPS)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        for number in range(20 * FPS):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 20, np.uint8), format="rgb24")
+            frame.pts = number
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    path = _joined(tmp_path / "joined.ts", tmp_path / "silent.ts", _piece(tmp_path / "talk.ts"))
+    pictures, sound, report = _read(path)
+    assert pictures == pytest.approx(23, abs=0.1)
+    assert sound == pytest.approx(23, abs=0.2)
+    assert report.pictures == 23 * FPS
+    times = clockclip.chirp_times(read_audio(path), 3)
+    assert times == pytest.approx([20 + beep for beep in BEEPS], abs=0.1)
+
+
+@pytest.mark.parametrize(("suffix", "video", "sound"), [("mpg", "mpeg2video", "mp2"), ("mkv", "libvpx", "flac")])
+def test_other_containers_that_are_joined(tmp_path: Path, suffix: str, video: str, sound: str) -> None:
+    one = tmp_path / f"one.{suffix}"
+    clockclip.make(
+        one, clockclip.picture_times(Fraction(FPS), 3.0), video_codec=video, audio_codec=sound, rate=48_000,
+        size=(320, 240), video_base=Fraction(1, FPS), flashes=FLASHES, beeps=BEEPS,
+    )  # fmt: skip
+    path = _joined(tmp_path / f"joined.{suffix}", one, one)
+    pictures, seconds, report = _read(path)
+    assert pictures == pytest.approx(6, abs=0.15)
+    assert seconds == pytest.approx(6, abs=0.2)
+    assert report.used == 150
+    assert any("starts over" in text for text in report.texts)
+    truth = [[*times, *(3 + time for time in times)] for times in (FLASHES, BEEPS)]
+    assert max(map(abs, clockclip.errors(path, *truth))) <= SLACK
+
+
 def _changed(path: Path, out: Path, change: Callable[[int, bytearray], bytes]) -> Path:
     """A copy of MPEG-TS, in which each packet of 188 bytes is what a function of its PID makes of it."""
     data = path.read_bytes()
