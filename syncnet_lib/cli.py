@@ -97,7 +97,7 @@ Cropped = Annotated[bool, typer.Option("--cropped", help="face crops: videos, or
 Vshift = Annotated[int, typer.Option(min=1, help="frames of 40 ms searched to each side")]
 Json = Annotated[Path | None, typer.Option("--json", help="JSON to a new file or - : a line a video")]
 Csv = Annotated[Path | None, typer.Option("--csv", help="CSV to a new file or - : a row a face track")]
-Workers = Annotated[int | None, typer.Option(min=0, help="processes; one a core where there are many videos")]
+Workers = Annotated[int | None, typer.Option(min=1, help="processes; by default one a core")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where the network runs")]
 
 
@@ -197,9 +197,7 @@ def correct(
     else:
         delay = Fraction(offset * FRAME_MS, 1000)
 
-    from syncnet_lib.media import remux
-
-    copy = remux.move_sound(path, out, delay)
+    copy = batch.move_sound(path, out, delay)
     form = "bit for bit the same" if copy.exact else "not re-encoded, framed as this container wants"
     print(f"{out}: sound moved by {int(delay * 1000):+d} ms; packets of video, audio and subtitles {form}")
     for lost in copy.left_out:
@@ -222,16 +220,11 @@ def render(path: In, out: Out, checkpoint: Checkpoint = "small", vshift: Vshift 
     inputs.check(path, cropped=False)
     files.check_new(out)
 
-    from syncnet_lib.measurement import batch, checkpoints, table
+    from syncnet_lib.measurement import batch, table
 
-    with batch.stopping_at_once():
-        from syncnet_lib.measurement import analyse, overlay, verdict
-
-    model, info = checkpoints.load(checkpoint, device)
-    settings = analyse.settings_for(model, vshift, None, cropped=False)
-    found = analyse.analyse(path, model, settings, str(model.mfcc_mean.device), progress=True)
-    result = verdict.judge(path, found, info, settings)
-    overlay.render(path, out, found, result)
+    result, left_out = batch.render(path, out, batch.Options(checkpoint, device, vshift, None, cropped=False))
+    for lost in left_out:
+        print(f"{out}: left out: {lost}")
     table.show(table.results([result]))
 
 
@@ -329,14 +322,14 @@ def _measure(
     Args:
         videos: they.
         options: what to measure them with.
-        workers: processes; None for one a core where there are several videos.
+        workers: as for `batch.run`.
         journal: keeps what is done.
         plot: folder of pictures; a new one unless an interrupted run goes on.
 
     Returns:
         Outcomes in the order of the videos, without the confidence of single windows, which the journal has.
     """
-    from syncnet_lib import files, parallel
+    from syncnet_lib import files
     from syncnet_lib.errors import shown
     from syncnet_lib.measurement import batch
     from syncnet_lib.measurement.result import Result
@@ -345,8 +338,6 @@ def _measure(
         return []
     if plot and not len(journal):
         files.check_new(plot)
-    if workers is None:
-        workers = parallel.cores() if len(videos) > 1 else 0
     outcomes = {}
     try:
         for outcome in batch.run(videos, options, workers, journal):

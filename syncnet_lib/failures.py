@@ -25,7 +25,7 @@ def explained(error: Exception, where: str | Path) -> InputError:
         package = PACKAGES.get(name, "the package that has it")
         return InputError(where, f"this system has no usable {name}", f"install it: apt-get install {package}")
     if isinstance(error, WorkerLost):
-        cure = "its decoder crashed or took too long, or memory ran out: convert the file, or give a shorter one"
+        cure = "its decoder crashed, or memory ran out: convert the file with ffmpeg, or give a shorter one"
         return InputError(where, str(error), cure)
     if isinstance(error, TimeoutError):
         return InputError(

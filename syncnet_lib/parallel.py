@@ -24,8 +24,26 @@ Result = TypeVar("Result")
 _Outcomes = Generator[tuple[Item, Result | Exception], None, None]
 
 
+TIMED_OUT = 124
+"""Exit code of a process that ends itself because its work takes longer than its time limit; that of timeout(1)."""
+
+
 class WorkerLost(Exception):
     """The process that worked on an item died: killed, out of memory, or crashed in native code."""
+
+
+def lost(exit_code: int | None) -> WorkerLost | TimeoutError:
+    """What the end of a process that owes a result means.
+
+    Args:
+        exit_code: its own; below 0 the number of the signal that killed it, None where it is not known.
+    """
+    if exit_code == TIMED_OUT:
+        return TimeoutError()
+    with contextlib.suppress(ValueError):  # a number that is no signal's
+        if exit_code is not None and exit_code < 0:
+            return WorkerLost(f"the process that reads it was ended by {signal.Signals(-exit_code).name}")
+    return WorkerLost("the process that reads it died")
 
 
 def cores() -> int:
@@ -154,7 +172,7 @@ def _outcome_of_process(future: "ProcessFuture") -> Any:
 
     error = future.exception()
     if isinstance(error, ProcessExpired | BrokenProcessPool):
-        return WorkerLost("the worker process died")
+        return lost(getattr(error, "exitcode", None))
     return future.result() if error is None else error
 
 
@@ -192,5 +210,5 @@ def _outcome_of_cluster(future: Any) -> Any:
         return WorkerLost("the cluster went away")
     error = future.exception()
     if isinstance(error, KilledWorker):
-        return WorkerLost("the worker process died")
+        return lost(None)
     return future.result() if error is None else error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
-from syncnet_lib.parallel import Item, WorkerLost, interrupts_blocked
+from syncnet_lib.parallel import Item, interrupts_blocked, lost
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ class Apart(Ahead[Item]):
 
     Raises:
         WorkerLost: while iterating, where the process died.
+        TimeoutError: the same, where it has ended itself with `parallel.TIMED_OUT`.
     """
 
     def __init__(self, function: Callable[..., Iterable[Item]], *arguments: Any, count: int) -> None:
@@ -117,7 +118,8 @@ def _received(here: "Connection", process: "BaseProcess") -> Iterator[Any]:
             try:
                 item = here.recv()
             except (EOFError, ConnectionResetError):
-                raise WorkerLost("the process died") from None
+                process.join()
+                raise lost(process.exitcode) from None
             if isinstance(item, _Raised):
                 process.join()
                 if isinstance(item.error, StopIteration):

@@ -85,6 +85,7 @@ def test_exit_codes(syncnet, late, talkers):
     code, out, _ = syncnet("offset", late / "late.mp4", "--tolerance", DELAY + 1, *unknown, checkpoint=False)
     assert code == 2, "without a threshold nothing is sure, so no gate can let it pass"
     assert "no threshold known" in out
+    assert syncnet("offset", late / "late.mp4", *unknown, checkpoint=False)[0] == 2, "0 says that the verdict is sure"
     assert syncnet("offset", late / "nowhere.mp4")[0] == 2
     assert syncnet("offset", late / "late.mp4", "--vshift", 0)[0] == 2
     assert syncnet("nonsense", checkpoint=False)[0] == 2
@@ -120,7 +121,7 @@ def test_one_bad_video_does_not_stop_the_rest(syncnet, late, tmp_path):
     table, lines, pictures = tmp_path / "out.csv", tmp_path / "out.json", tmp_path / "plots"
     code, out, err = syncnet(
         "offset", late / "*.mp4", late, tmp_path / "none", "--json", lines, "--csv", table, "--plot", pictures,
-        "--workers", 0,
+        "--workers", 1,
     )  # fmt: skip
     assert code == 2
     assert "2 of 4 failed" in err
@@ -165,12 +166,23 @@ def test_nothing_is_overwritten(syncnet, late, tmp_path):
 
 
 def batch_process(late: Path, model: Path, target: Path) -> subprocess.Popen[bytes]:
-    arguments = ["offset", str(late), "--json", str(target), "--workers", "0"]
+    arguments = ["offset", str(late), "--json", str(target), "--workers", "1"]
     arguments += ["--checkpoint", str(model)]
     return subprocess.Popen(
         [sys.executable, "-m", "syncnet_lib.cli", *arguments],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+def signalled(process: subprocess.Popen[bytes], journal: Path, lines: int, number: signal.Signals) -> str:
+    """Wait until so many videos are done, and end the process with a signal; gives what it says."""
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if journal.exists() and journal.read_bytes().count(b"\n") >= lines:
+            break
+        time.sleep(0.01)
+    process.send_signal(number)
+    return process.communicate()[1].decode()
 
 
 def test_a_killed_batch_goes_on(syncnet, talkers, model, tmp_path):
@@ -180,21 +192,14 @@ def test_a_killed_batch_goes_on(syncnet, talkers, model, tmp_path):
     for name in names:
         (videos / name).write_bytes((talkers / "videos" / name).read_bytes())
     target, journal = tmp_path / "out.json", tmp_path / ".out.json.journal"
-    process = batch_process(videos, model, target)
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if journal.exists() and journal.read_bytes().count(b"\n") >= 2:
-            break
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    signalled(batch_process(videos, model, target), journal, 2, signal.SIGKILL)
     assert not target.exists()
     kept = [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
     marked = [line.replace(b'"warnings": []', b'"warnings": ["kept"]') for line in kept]
     journal.write_bytes(b"".join(marked) + b'{"path": "half a li')
     # Another content under a name that was done: it is measured again.
     (videos / names[0]).write_bytes((videos / names[4]).read_bytes())
-    code, _, _ = syncnet("offset", videos, "--json", target, "--workers", 0)
+    code, _, _ = syncnet("offset", videos, "--json", target, "--workers", 1)
     assert code == 0
     warnings = [json.loads(line)["warnings"] for line in target.read_text().splitlines()]
     assert len(warnings) == 5
@@ -203,20 +208,12 @@ def test_a_killed_batch_goes_on(syncnet, talkers, model, tmp_path):
     assert not journal.exists()
 
 
-def test_interrupted_keeps_what_is_done(syncnet, late, tmp_path, monkeypatch):
-    from syncnet_lib.measurement import batch
-
-    work = batch._work
-
-    def stop_at_the_second(job: batch._Job) -> object:
-        if job.path.name == "late.mp4":
-            raise KeyboardInterrupt
-        return work(job)
-
-    monkeypatch.setattr(batch, "_work", stop_at_the_second)
-    code, _, err = syncnet("offset", late, "--json", tmp_path / "out.json", "--workers", 0)
-    assert code == 130
-    assert "the 1 that are done are kept" in err
+def test_interrupted_keeps_what_is_done(talkers, model, tmp_path):
+    target, journal = tmp_path / "out.json", tmp_path / ".out.json.journal"
+    process = batch_process(talkers / "videos", model, target)
+    said = signalled(process, journal, 1, signal.SIGINT)
+    assert process.returncode == 130
+    assert re.search(r"stopped; the \d+ that are done are kept: give the same command again\n", said)
     assert [path.name for path in tmp_path.iterdir()] == [".out.json.journal"]
 
 
@@ -255,7 +252,7 @@ def test_render_draws_and_keeps_the_sound(syncnet, late, tmp_path):
 
 def test_scores_are_labelled(syncnet, late, tmp_path):
     target = tmp_path / "scores.csv"
-    code, out, err = syncnet("score", late / "fine.mp4", late / "late.mp4", "--csv", target, "--workers", 0)
+    code, out, err = syncnet("score", late / "fine.mp4", late / "late.mp4", "--csv", target, "--workers", 1)
     assert code == 0
     assert "do not compare with published LSE" in err
     assert "LSE-D" in out

@@ -24,7 +24,7 @@ LINKER = "cannot open shared object file: No such file or directory"
         ),
         (ImportError("/lib/x/libGL.so.1: file too short"), "no usable libGL.so.1; install it: apt-get install libgl1"),
         (ImportError(f"libfoo.so.2: {LINKER}"), "install it: apt-get install the package that has it"),
-        (WorkerLost("the process died"), "x: the process died; its decoder crashed or took too long"),
+        (WorkerLost("the process died"), "x: the process died; its decoder crashed, or memory ran out"),
         (TimeoutError(), "x: takes longer than its time limit"),
         (MemoryError(), "x: memory ran out"),
         (KeyError("y"), "x: unexpected KeyError: 'y'; write --debug"),

@@ -75,6 +75,20 @@ def test_only_an_item_that_takes_too_long_is_given_up() -> None:
     assert outcome == {0.01: None, 0.02: None}
 
 
+def _end_with(code: int) -> None:
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+@pytest.mark.slow
+def test_a_lost_process_says_how_it_ended() -> None:
+    outcome = dict(parallel.run(_end_with, [parallel.TIMED_OUT, 3, -signal.SIGSEGV], workers=1, progress=False))
+    assert isinstance(outcome[parallel.TIMED_OUT], TimeoutError)
+    assert str(outcome[3]) == "the process that reads it died"
+    assert str(outcome[-signal.SIGSEGV]) == "the process that reads it was ended by SIGSEGV"
+
+
 def _tell_and_sleep(file: str) -> None:
     Path(file).write_text(str(os.getpid()))
     time.sleep(60)

@@ -1,8 +1,9 @@
 """Many videos: one outcome each as it is done, and going on after an interruption.
 
-A single video is decoded by a process of its own, which is at its first faces while this one still loads torch. What
-happens to that process, a crash in a decoder's native code or a file that takes for ever, is that file's failure.
-Nothing of torch, OpenCV or libav is imported here before there is something to measure.
+No video is opened in this process. A single one is decoded by a process of its own, which is at its first faces while
+this one still loads torch; several are measured by a pool of processes; copies are written by one. What happens to such
+a process, a crash in a decoder's native code or a file that takes for ever, is that file's failure. Nothing of torch,
+OpenCV or libav is imported here before there is something to measure.
 
 Processes end by themselves when a video takes longer than extraction would let it: a decoder that hangs in native code
 cannot be asked to stop.
@@ -11,17 +12,19 @@ cannot be asked to stop.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from syncnet_lib import parallel, prefetch
+from syncnet_lib import files, parallel, prefetch
 from syncnet_lib.errors import InputError, shown
 from syncnet_lib.failures import explained
 from syncnet_lib.measurement import checkpoints, journal
@@ -31,6 +34,7 @@ from syncnet_lib.measurement.result import Failure, Result
 if TYPE_CHECKING:
     from syncnet_lib.measurement.analyse import Edges, InferSettings
     from syncnet_lib.measurement.stream import Crop, Event
+    from syncnet_lib.media.remux import Copy
     from syncnet_lib.model.embed import Asked
     from syncnet_lib.model.networks import SyncNet
 
@@ -74,19 +78,19 @@ class _Job:
     events: prefetch.Apart[Event] | None = None
 
 
-def run(paths: Sequence[Path], options: Options, workers: int, kept: Journal) -> Iterator[Outcome]:
+def run(paths: Sequence[Path], options: Options, workers: int | None, kept: Journal) -> Iterator[Outcome]:
     """Measure videos and give each outcome as it is done; those of an interrupted run first.
 
     Args:
         paths: videos.
         options: what to measure them with.
-        workers: processes; 0 works in this one.
+        workers: processes; None for one a core, and for a single video one that decodes beside this one's network.
         kept: keeps what is done.
 
     Raises:
         InputError: no such checkpoint or device.
     """
-    alone = len(paths) == 1 and workers == 0 and not len(kept)
+    alone = len(paths) == 1 and workers is None
     with _decoding(paths[0], options) if alone else contextlib.nullcontext() as events:
         with stopping_at_once():
             model, info = checkpoints.load(options.checkpoint, options.device)
@@ -98,7 +102,8 @@ def run(paths: Sequence[Path], options: Options, workers: int, kept: Journal) ->
                 todo.append(_Job(path, options, progress=len(paths) == 1, events=events))
             else:
                 yield result
-        for job, done in parallel.run(_work, todo, workers=workers, progress=len(paths) > 1, describe="measure"):
+        count = 0 if alone else workers or parallel.cores()
+        for job, done in parallel.run(_work, todo, workers=count, progress=len(paths) > 1, describe="measure"):
             if isinstance(done, Exception):
                 yield failure(job.path, done)
             else:
@@ -118,10 +123,31 @@ def measure(path: Path, options: Options) -> Result:
         InputError: it cannot be measured.
     """
     with Journal(None) as kept:
-        (outcome,) = run([path], options, 0, kept)
+        (outcome,) = run([path], options, None, kept)
     if isinstance(outcome, Failure):
         raise InputError(outcome.path, outcome.error, outcome.cure)
     return outcome
+
+
+def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
+    """`remux.move_sound` in a process of its own.
+
+    Raises:
+        InputError: as there, and where the process is lost.
+    """
+    return _apart(_move_sound, path, out, delay)
+
+
+def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
+    """Measure a video and draw what was found on a copy of it, in a process of its own; see `overlay.render`.
+
+    Returns:
+        What was found, and what the copy lacks.
+
+    Raises:
+        InputError: it cannot be measured, or `out` not be written.
+    """
+    return _apart(_render, path, out, options)
 
 
 @contextlib.contextmanager
@@ -158,13 +184,12 @@ def _decoding(path: Path, options: Options) -> contextlib.closing[prefetch.Apart
 
 def _decode(path: Path, crop: Crop, cropped: bool, lead: int, least: float = LEAST_SECONDS) -> Iterator[Event]:
     import cv2
-    from tqdm import tqdm
 
     from syncnet_lib.faces.settings import TrackSettings
     from syncnet_lib.measurement.stream import watch
 
     cv2.setNumThreads(1)  # the tracker's pictures are small
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore of the system, which a process that is killed leaves
+    _use_own_bars()
     with _limited(path, least):
         yield from watch(path, TrackSettings(), crop, cropped, lead, progress=True)
 
@@ -189,10 +214,56 @@ def _limited(path: Path, least: float = LEAST_SECONDS) -> Iterator[None]:
 
 
 def _ending(seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, os._exit, [1])
+    timer = threading.Timer(seconds, os._exit, [parallel.TIMED_OUT])
     timer.daemon = True
     timer.start()
     return timer
+
+
+Detail = TypeVar("Detail")
+Made = TypeVar("Made")
+
+
+def _apart(function: Callable[[Path, Path, Detail], Made], path: Path, out: Path, detail: Detail) -> Made:
+    """Call a function that makes a file out of a video in a process of its own, within the time limit of the video."""
+    task = functools.partial(_limited_call, function, out, detail)
+    try:
+        ((_, made),) = parallel.run(task, [path], workers=1, progress=False)
+    finally:
+        files.sweep(out.absolute().parent)  # a process that is ended leaves its half of a file
+    if isinstance(made, Exception):
+        raise explained(made, path) from made
+    return made
+
+
+def _limited_call(function: Callable[[Path, Path, Detail], Made], out: Path, detail: Detail, path: Path) -> Made:
+    _use_own_bars()
+    with _limited(path):
+        return function(path, out, detail)
+
+
+def _use_own_bars() -> None:
+    """Progress bars without the lock that all processes share: it is a semaphore of the system, which a process that is
+    killed leaves."""
+    from tqdm import tqdm
+
+    tqdm.set_lock(threading.RLock())
+
+
+def _move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
+    from syncnet_lib.media import remux
+
+    return remux.move_sound(path, out, delay)
+
+
+def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
+    from syncnet_lib.measurement import analyse, overlay, verdict
+
+    model, info = checkpoints.load(options.checkpoint, options.device)
+    settings = _settings(model, options)
+    found = analyse.analyse(path, model, settings, str(model.mfcc_mean.device), progress=True)
+    result = verdict.judge(path, found, info, settings)
+    return result, overlay.render(path, out, found, result)
 
 
 def _settings(model: SyncNet, options: Options) -> InferSettings:

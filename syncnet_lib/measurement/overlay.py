@@ -17,7 +17,7 @@ from syncnet_lib.measurement.result import Result, TrackResult
 from syncnet_lib.media import decode, encode, remux
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
-from syncnet_lib.media.streams import opened
+from syncnet_lib.media.streams import audio_streams, opened
 
 SURE, UNSURE, SILENT = (46, 160, 67), (214, 120, 20), (140, 140, 140)
 """Colours of a face that speaks, with and without a sure verdict, and of one that does not; RGB."""
@@ -27,7 +27,7 @@ LINE = 24
 """A line of text to this many in the height of the picture."""
 
 
-def render(path: Path, out: Path, found: Analysis, result: Result, progress: bool = True) -> None:
+def render(path: Path, out: Path, found: Analysis, result: Result, progress: bool = True) -> list[str]:
     """Write a video with boxes, numbers of tracks, offset and running confidence; its sound is copied.
 
     Args:
@@ -36,6 +36,9 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         found: of `analyse.analyse`.
         result: of `verdict.judge`.
         progress: show a bar on stderr.
+
+    Returns:
+        The sound tracks that cannot be copied, because nobody knows their codec, in words.
 
     Raises:
         InputError: `out` cannot be written, or its container cannot hold the sound.
@@ -46,8 +49,8 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         av.open(f"file:{made}", "w") as target,
         opened(path) as source,
     ):
-        sounds = list(source.streams.audio)
-        origin = decode.first_picture(path) or Fraction(0)
+        sounds = audio_streams(source)
+        origin = decode.probe(path).first_picture or Fraction(0)
         first = remux.first_sound(path)
         later = remux.room(first, -origin, Fraction(1, FPS))
         video = target.add_stream(CODEC, rate=FPS, options=encode.encoder_options(CODEC, CRF))
@@ -63,6 +66,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
             target.mux(packet)
         while sound is not None:
             sound = _passed(target, sound, copies, later - origin, waiting)
+        return [remux.named(stream) for stream in source.streams.audio if stream.index not in copies]
 
 
 def _passed(

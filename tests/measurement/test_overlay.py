@@ -1,9 +1,15 @@
-"""overlay: a rendered video has one size, whatever the pictures of its source have."""
+"""overlay: a rendered video has one size, whatever its source has, and the sound that can be copied."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from syncnet_lib.measurement import overlay
+from syncnet_lib.measurement.analyse import Analysis
+from syncnet_lib.measurement.result import Result
+from syncnet_lib.media import decode
+from tests.media import test_audio as sounds
 
 
 @pytest.mark.parametrize(
@@ -22,3 +28,14 @@ def test_another_size_is_fitted_in_true_proportions(shape: tuple[int, int], insi
     assert (fitted[inside] == 200).all()
     fitted[inside] = 0
     assert not fitted.any()
+
+
+def test_sound_without_a_decoder_is_left_out_and_named(tmp_path: Path) -> None:
+    tracks = [("alac", "mono", [samples]) for samples in (sounds._voice(), sounds._hum(0.2))]
+    path = sounds._spatial(sounds._clip(tmp_path / "clip.mov", tracks), tmp_path / "iphone.mov", first=False)
+    nothing = Analysis([], sounds.SECONDS * 25, sounds.SECONDS * 16_000, np.zeros(0, np.int16))
+    result = Result.model_construct(verdict="not sure", confidence=0.0, sureness="none", tracks=[])
+    (left_out,) = overlay.render(path, tmp_path / "out.mov", nothing, result, progress=False)
+    assert left_out.startswith("stream 2: sound track")
+    info = decode.probe(tmp_path / "out.mov")
+    assert ([track.codec for track in info.audio], info.undecodable) == (["alac"], 0)
