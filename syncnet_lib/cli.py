@@ -19,7 +19,6 @@ from syncnet_lib.experiment import cli as experiment
 
 if TYPE_CHECKING:
     from syncnet_lib.measurement.batch import Options
-    from syncnet_lib.measurement.finding import Gate
     from syncnet_lib.measurement.journal import Journal
     from syncnet_lib.measurement.result import Failure, Result
 
@@ -64,8 +63,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 1 out of sync beyond --tolerance or --standard; 2 an error, or not sure where one of "
-    "these asks.",
+    epilog="Exit codes: 0 done, each verdict sure; 1 out of sync beyond --tolerance or --standard; 2 an error, or not "
+    "sure.",
 )
 
 
@@ -118,7 +117,7 @@ def offset(
     device: Device = "auto",
     tolerance: Annotated[
         int | None,
-        typer.Option(min=0, help="exit with 1 if any part of a video is off by more frames, with 2 if one is not sure"),
+        typer.Option(min=0, help="exit with 1 if any part of a video is off by more frames"),
     ] = None,
     standard: Annotated[
         str | None, typer.Option(help="ebu-r37, atsc, bt1359-detect, bt1359-accept or a .yaml file: pass or fail")
@@ -159,8 +158,9 @@ def offset(
 
         table.show(table.results(measured))
     failed = _list_failures(outcomes)
+    unsure = any(result.sureness != "sure" for result in measured)
     gates = _gates(measured, tolerance)
-    raise typer.Exit(ERROR if failed or "unsure" in gates else OUT_OF_SYNC if "out" in gates else DONE)
+    raise typer.Exit(ERROR if failed or unsure or "unsure" in gates else OUT_OF_SYNC if "out" in gates else DONE)
 
 
 @app.command(rich_help_panel=MEASURE)
@@ -191,7 +191,7 @@ def correct(
     options = batch.Options(checkpoint, device, vshift, None, cropped=False)
     if offset is None:
         before = batch.measure(path, options)
-        print(f"{path}: {before.verdict} (confidence {before.confidence:.3g}, {before.meaning})")
+        _say(before, str(path))
         finding.check_curable(before, min_confidence)
         delay = Fraction(round(before.offset_ms), 1000)
     else:
@@ -203,7 +203,7 @@ def correct(
     for lost in copy.left_out:
         print(f"{out}: left out, as a {out.suffix} file cannot hold it: {lost}")
     after = batch.measure(out, options)
-    print(f"{out}: measured again: {after.verdict} (confidence {after.confidence:.3g}, {after.meaning})")
+    _say(after, f"{out}: measured again")
     gate = finding.gate(after, scoring.TOLERANCE, min_confidence)
     raise typer.Exit({"in": DONE, "out": OUT_OF_SYNC, "unsure": ERROR}[gate])
 
@@ -293,6 +293,13 @@ def convert(
 
     checkpoint.convert(path, out)
     print(f"{out}: {path.name} as safetensors")
+
+
+def _say(result: "Result", name: str) -> None:
+    """Print a verdict and its notes."""
+    print(f"{name}: {result.verdict} (confidence {result.confidence:.3g}, {result.meaning})")
+    for warning in result.warnings:
+        print(f"{name}: note: {warning}")
 
 
 def _videos(names: Sequence[str], cropped: bool) -> "tuple[list[Path], list[Failure]]":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int16
 from pydantic import Field
 
 from syncnet_lib.errors import InputError
@@ -31,7 +31,7 @@ from syncnet_lib.media import features
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.media.report import Report
-from syncnet_lib.media.timecode import Timecode, timecode_of
+from syncnet_lib.media.timecode import Timecode
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import Asked, Embedder
 from syncnet_lib.model.networks import SyncNet
@@ -87,6 +87,7 @@ class Analysis:
         tracks: those that could be measured, in the order of their number.
         frames: length of the video in pictures.
         samples: length of the audio.
+        excerpt: samples of where the audio is loud.
         timecode: how the file's own pictures are counted.
         notes: what could not be used, and why.
         report: how much of the file could be decoded, and what is damaged or missing.
@@ -95,6 +96,7 @@ class Analysis:
     tracks: list[Measured]
     frames: int
     samples: int
+    excerpt: Int16[np.ndarray, " samples"]
     timecode: Timecode = field(default_factory=lambda: Timecode(Fraction(FPS)))
     notes: list[str] = field(default_factory=list)
     report: Report = field(default_factory=Report)
@@ -140,22 +142,24 @@ def analyse(
         events = iter(events)
         soundtrack = listen(path, events, Path(scratch) / "audio.raw", settings.vshift)
         faces = _Faces(model, device, settings, soundtrack, Path(scratch))
-        frames = 0
+        end = stream.VideoEnd(0, Report(), Timecode.starting(Fraction(FPS)))
         for event in events:
             if isinstance(event, TrackCrops):
                 faces.add(event)
             elif isinstance(event, TrackEnd):
                 faces.end(event)
             elif isinstance(event, stream.VideoEnd):
-                frames = event.frames
-                soundtrack.report.add(event.report)
-    if frames < WINDOW_FRAMES + 1:
-        raise InputError(path, f"shorter than one window ({frames} frames of 1/{FPS} s)", "give a longer video")
+                end = event
+    if end.frames < WINDOW_FRAMES + 1:
+        raise InputError(path, f"shorter than one window ({end.frames} frames of 1/{FPS} s)", "give a longer video")
     if not faces.measured:
-        why = faces.notes[0] if faces.notes else f"no face found in any of {frames} frames"
+        why = faces.notes[0] if faces.notes else f"no face found in any of {end.frames} frames"
         raise InputError(path, why, "give a video that shows a talking face")
     tracks = sorted(faces.measured, key=lambda track: track.number)
-    return Analysis(tracks, frames, soundtrack.samples, timecode_of(path), faces.notes, soundtrack.report)
+    soundtrack.report.add(end.report)
+    return Analysis(
+        tracks, end.frames, soundtrack.samples, soundtrack.excerpt, end.timecode, faces.notes, soundtrack.report
+    )
 
 
 @dataclass

@@ -27,6 +27,7 @@ def sentence(
     drift: Drift | None,
     doubts: Sequence[str],
     vshift: int,
+    mute: str = "",
 ) -> str:
     """The finding as a sentence that says what to do.
 
@@ -38,7 +39,10 @@ def sentence(
         drift: None where there is none to speak of.
         doubts: why it is not sure, and what to try.
         vshift: frames that were searched to each side.
+        mute: why there is no speech to be found at any shift, and what to try; "" where there may be.
     """
+    if mute and sureness in ("none", "doubtful"):
+        return f"not sure: {mute}"
     if sureness == "unknown":
         return f"no threshold known for this checkpoint, so check by eye; least distance where {words(offset, ms)}"
     if vshift < FURTHER and (sureness == "none" or (sureness == "doubtful" and abs(offset) == vshift)):
@@ -52,6 +56,11 @@ def sentence(
         offsets = [segment.offset_frames for segment in segments]
         return f"sync changes within the video ({min(offsets):+d} to {max(offsets):+d} frames): correct each part alone"
     return words(offset, ms)
+
+
+def is_answer(result: Result) -> bool:
+    """Whether the offset of a video answers for the whole of it: it is sure, and the same throughout."""
+    return result.sureness == "sure" and not jumps(result.segments) and not significant(result.drift)
 
 
 def words(offset: int, ms: float) -> str:

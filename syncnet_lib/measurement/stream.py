@@ -25,6 +25,7 @@ from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
 from syncnet_lib.media.report import Report
+from syncnet_lib.media.timecode import Timecode, timecode_of
 
 Crop = Literal["mouth", "face"]
 
@@ -84,10 +85,12 @@ class VideoEnd:
     Attributes:
         frames: its length.
         report: how much of it could be decoded, and what is damaged or missing.
+        timecode: how the file's own pictures are counted.
     """
 
     frames: int
     report: Report
+    timecode: Timecode
 
 
 Event = AudioBlock | AudioEnd | TrackCrops | TrackEnd | VideoEnd
@@ -148,7 +151,7 @@ def see(
             yield picture
 
     yield from _whole(counted()) if cropped and crop == "face" else _followed(counted(), settings, crop, cropped)
-    yield VideoEnd(count, report)
+    yield VideoEnd(count, report, timecode_of(path))
 
 
 def _pictures(path: Path, progress: bool, report: Report) -> tuple[Iterable[Picture], int | None]:

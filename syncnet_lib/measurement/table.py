@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from syncnet_lib.measurement import finding
 from syncnet_lib.measurement.result import Compliance, Result, Segment, Sureness, TrackResult
 
 COLOURS: dict[Sureness, str] = {"sure": "green", "doubtful": "yellow", "none": "yellow", "unknown": "yellow"}
@@ -34,20 +35,18 @@ def results(found: Iterable[Result]) -> Table:
         confidence = f"{result.confidence:.3g}"
         verdict = Text(result.verdict, COLOURS[result.sureness])
         held = _held(result)
-        offset = _offset(result, result.sureness)
+        told = result.sureness in ("sure", "unknown")
+        answer = result.sureness == "unknown" or finding.is_answer(result)
+        offset = _offset(result, answer)
         table.add_row(Text(result.path), _span(start, end), *offset, confidence, *held, verdict)
         blank = [""] * len(held)
         for track in result.tracks if len(result.tracks) > 1 else ():
             speaks = "speaks" if track.speaking else "does not speak"
-            cells = _span(track.start_s, track.end_s), *_offset(track, result.sureness), f"{track.confidence:.3g}"
+            cells = _span(track.start_s, track.end_s), *_offset(track, answer), f"{track.confidence:.3g}"
             table.add_row(Text(f"  track {track.track}"), *cells, *blank, speaks, style="dim")
         for segment in result.segments if len(result.segments) > 1 else ():
             span = f"{segment.start_timecode}-{segment.end_timecode}"
-            cells = (
-                _span(segment.start_s, segment.end_s),
-                *_offset(segment, result.sureness),
-                f"{segment.confidence:.3g}",
-            )
+            cells = _span(segment.start_s, segment.end_s), *_offset(segment, told), f"{segment.confidence:.3g}"
             table.add_row("  segment", *cells, *_held(segment), span)
         for warning in result.warnings:
             table.add_row("", "", "", "", "", *blank, Text(f"note: {warning}"), style="dim")
@@ -91,10 +90,10 @@ def _held(found: Result | Segment) -> list[Text]:
     return [] if found.compliance is None else [Text(found.compliance, COMPLIANCE_COLOURS[found.compliance])]
 
 
-def _offset(found: Result | TrackResult | Segment, sureness: Sureness) -> Sequence[str]:
+def _offset(found: Result | TrackResult | Segment, answer: bool) -> Sequence[str]:
     """Signed offset in frames, and in milliseconds with half its interval; in brackets where it is no answer."""
     ms = round(found.offset_ms)
     spread = max(1, round((found.offset_interval_ms[1] - found.offset_interval_ms[0]) / 2))
     values = [f"{value:+d}" if value else "0" for value in (found.offset_frames, ms)]
     values[1] += f" ±{spread}"
-    return values if sureness in ("sure", "unknown") else [f"({value})" for value in values]
+    return values if answer else [f"({value})" for value in values]

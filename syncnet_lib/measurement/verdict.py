@@ -21,6 +21,7 @@ from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Meas
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
 from syncnet_lib.measurement.stream import Event
 from syncnet_lib.measurement.timeline import SURE_WINDOWS, Timeline
+from syncnet_lib.measurement.voice import speech_seconds
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
@@ -69,7 +70,8 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
             sure = "sure"
         elif runaway := timeline.runaway():
             drift, sure = runaway, "sure"
-    doubts = list(_doubts(used, windows, not speakers))
+    doubts = list(_doubts(used, windows))
+    mute = "" if sure in ("sure", "unknown") else _mute(found, not speakers)
     if rivals(found.tracks, speakers) and sure != "unknown":
         doubts = ["which of the faces speaks cannot be told: crop the video to the one that does"]
         sure = "doubtful"
@@ -81,7 +83,9 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
         offset_file_frames=near.ms * float(found.timecode.rate) / 1000,
         confidence=confidence,
         sureness=sure,
-        verdict=finding.sentence(offset, near.ms, sure, segments, finding.significant(drift), doubts, settings.vshift),
+        verdict=finding.sentence(
+            offset, near.ms, sure, segments, finding.significant(drift), doubts, settings.vshift, mute
+        ),
         min_distance=float(np.nanmin(means)),
         mean_distances=means.tolist(),
         frame_rate=float(found.timecode.rate),
@@ -132,12 +136,19 @@ def sureness(confidence: float, needed: float | None) -> Sureness:
     return "sure" if confidence >= needed else "doubtful" if confidence >= needed / 2 else "none"
 
 
-def _doubts(used: list[Measured], windows: int, unspoken: bool) -> Iterator[str]:
+def _mute(found: Analysis, unspoken: bool) -> str:
+    """Why there is no speech that a face could have said, and what to try; "" where there may be."""
+    if unspoken:
+        return "no face speaks while it is seen: give a stretch in which the talker is seen"
+    if not speech_seconds(found.excerpt):
+        return "the sound is music or noise, no speech is heard in it: give a stretch in which the talker is heard"
+    return ""
+
+
+def _doubts(used: list[Measured], windows: int) -> Iterator[str]:
     """Why a verdict may not be sure, and what to try."""
     speech = sum(int(track.speech.sum()) for track in used)
-    if unspoken:
-        yield "no face speaks while it is seen: give a stretch in which the talker is seen"
-    elif windows < SURE_WINDOWS:
+    if windows < SURE_WINDOWS:
         yield f"a face is seen for {windows / FPS:.1f} s only: give a longer video"
     elif speech < SURE_WINDOWS:
         yield f"too little speech ({speech / FPS:.1f} s): give a stretch with more of it"

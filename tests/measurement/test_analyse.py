@@ -1,5 +1,7 @@
 """Inference: the sign, moved sound, two faces, edits and drift, pieces, memory, and what cannot be measured."""
 
+import dataclasses
+import functools
 import json
 import math
 import subprocess
@@ -18,7 +20,7 @@ import syncnet_lib
 from benchmarks.extract import repeat
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse as analysis
-from syncnet_lib.measurement import checkpoints, finding, fine, stream, verdict
+from syncnet_lib.measurement import checkpoints, finding, fine, stream, table, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings, Measured
 from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResult, schema
 from syncnet_lib.media import audio, decode, encode, features, remux
@@ -26,6 +28,7 @@ from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.report import Report
 from syncnet_lib.model import embed, scoring
 from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.synthetic.voice import Voice, speak
 from tests import clockclip, scenes
 from tests.conftest import ROOT
 
@@ -156,7 +159,13 @@ def planted(offsets: np.ndarray, confidence: float = 1.43 * THRESHOLD, noise: fl
     frames = len(offsets) + 5
     speech = np.ones(len(offsets), bool)
     track = Measured(0, 0, 0, frames, distances[:, :: fine.PHASES], rows, speech, np.zeros((frames, 3), np.float32))
-    return Analysis([track], frames, frames * SAMPLES_PER_FRAME)
+    return Analysis([track], frames, frames * SAMPLES_PER_FRAME, spoken())
+
+
+@functools.cache
+def spoken() -> np.ndarray:
+    samples, _ = speak("then the man walked slowly over the old bridge", Voice("en-us", rate=160, pitch=50))
+    return (samples * 20_000).astype(np.int16)
 
 
 def judged(found: Analysis) -> Result:
@@ -239,15 +248,34 @@ def test_what_a_verdict_says():
     assert "1.2 s only" in short.verdict
 
 
+def test_sound_without_speech_is_the_reason():
+    hum = (8000 * np.sin(np.arange(5 * SAMPLE_RATE) / 10)).astype(np.int16)
+    found = dataclasses.replace(planted(np.zeros(400), confidence=0.0), excerpt=hum)
+    assert "no speech is heard in it" in judged(found).verdict
+    clear = dataclasses.replace(planted(np.zeros(400)), excerpt=hum)
+    assert judged(clear).verdict == "in sync (±1 frame)"
+
+
+def test_a_table_has_brackets_where_one_number_is_no_answer():
+    steady, halves = planted(np.full(400, 3)), planted(np.repeat([0, -10], 300))
+    slow = planted(np.arange(75 * FPS) / FPS * 1e-3 * FPS, confidence=0.5)
+    unsure = planted(np.full(400, 3), confidence=0.03)
+    answers = [finding.is_answer(judged(found)) for found in (steady, halves, slow, unsure)]
+    assert answers == [True, False, False, False]
+    cells = list(table.results([judged(found) for found in (steady, slow)]).columns[2].cells)
+    assert cells[0] == "+3"
+    assert [cell for cell in cells if cell.startswith("(")] == [f"({judged(slow).offset_frames:+d})"]
+
+
 def test_two_faces_of_equal_confidence_are_not_decided_between():
     one, two = (planted(np.full(200, offset)).tracks[0] for offset in (0, 6))
     two.number = 1
-    result = judged(Analysis([one, two], 205, 205 * 640))
+    result = judged(Analysis([one, two], 205, 205 * 640, spoken()))
     assert result.sureness == "doubtful"
     assert "which of the faces speaks cannot be told" in result.verdict
     silent = planted(np.full(200, 6), confidence=0.02).tracks[0]
     silent.number = 1
-    clear = judged(Analysis([one, silent], 205, 205 * 640))
+    clear = judged(Analysis([one, silent], 205, 205 * 640, spoken()))
     assert clear.verdict == "in sync (±1 frame)"
     assert [track.speaking for track in clear.tracks] == [True, False]
 
@@ -255,7 +283,7 @@ def test_two_faces_of_equal_confidence_are_not_decided_between():
 def test_the_video_follows_its_surer_tracks():
     sure, unsure = planted(np.full(200, 3)).tracks[0], planted(np.full(200, -6), confidence=0.05).tracks[0]
     unsure.number, unsure.first, unsure.shot = 1, 300, 1
-    result = judged(Analysis([sure, unsure], 600, 600 * 640))
+    result = judged(Analysis([sure, unsure], 600, 600 * 640, spoken()))
     assert result.offset_frames == 3
     assert [track.speaking for track in result.tracks] == [True, True]
 
