@@ -36,6 +36,8 @@ class Settings(BaseModel):
                 raise InputError(f"{where}.{name}", "unknown parameter", cure) from None
             if first["type"] == "missing":
                 raise InputError(f"{where}.{name}", "parameter is missing", "add it") from None
+            if not name:  # of several values together
+                raise InputError(where, first["msg"].removeprefix("Value error, "), "correct one of them") from None
             cause = f"{first['msg']}, got {first['input']!r} ({type(first['input']).__name__})"
             raise InputError(f"{where}.{name}", cause, "correct the value") from None
 

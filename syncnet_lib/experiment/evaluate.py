@@ -13,6 +13,7 @@ from jaxtyping import Float32
 from syncnet_lib.dataset import clips, extract, sources
 from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.errors import InputError
+from syncnet_lib.experiment import known_noise
 from syncnet_lib.experiment.baseline import aperture_verdicts
 from syncnet_lib.experiment.settings import EvaluateSettings
 from syncnet_lib.experiment.statistics import bootstrap
@@ -188,7 +189,7 @@ def held_out(data: Path) -> pd.DataFrame:
         A row a clip: `clip_id`, `video_id`, `kind` (clean, shifted, dubbed), `offset` (frames; NaN where dubbed).
     """
     index = pd.read_parquet(data / "pairs" / "test" / "index.parquet")
-    table = index[["clip_id", "video_id"]].join(_truth(data).set_index("video_id"), on="video_id")
+    table = index[["clip_id", "video_id"]].join(known_noise.of(data).set_index("video_id"), on="video_id")
     unknown = table.kind.isna()
     return table.assign(kind=table.kind.mask(unknown, "clean"), offset=table.offset.astype(float).mask(unknown, 0.0))
 
@@ -199,25 +200,15 @@ def rejected_by_truth(data: Path) -> pd.DataFrame:
     Returns:
         By kind (clean, dubbed, shifted): `clips`, `positives`, `rejected`, `rejected_share`.
     """
-    verdict = pd.read_parquet(data / "filter" / "verdict.parquet")
+    verdict = pd.read_parquet(data / "filter" / "windows.parquet")
     index = pd.read_parquet(data / "pairs" / "train" / "index.parquet").set_index("clip_id")
-    kind = _truth(data).set_index("video_id").kind
+    kind = known_noise.of(data).set_index("video_id").kind
     verdict["kind"] = verdict.clip_id.map(index.video_id).map(kind).fillna("clean")
     table = verdict.groupby("kind").agg(
         clips=("clip_id", "nunique"), positives=("kept", "size"), kept=("kept", "sum")
     )  # fmt: skip
     table["rejected"] = table.positives - table.pop("kept")
     table["rejected_share"] = (table.rejected / table.positives).round(4)
-    return table
-
-
-def _truth(data: Path) -> pd.DataFrame:
-    """`video_id`, `kind` and `offset` of the synthetic corpus; no rows for real videos."""
-    path = data / "raw" / "truth.csv"
-    if not path.is_file():
-        return pd.DataFrame({"video_id": [], "kind": [], "offset": []})
-    table = pd.read_csv(path)[["video_id", "kind", "offset_frames"]].rename(columns={"offset_frames": "offset"})
-    table["offset"] = table.offset.astype(float).where(table.kind != "dubbed")
     return table
 
 

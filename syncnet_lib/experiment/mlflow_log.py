@@ -133,6 +133,7 @@ def start(
     experiment: str = EXPERIMENT,
     resumed: bool = False,
     filtered_by: Path | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Run:
     """Open a run.
 
@@ -151,12 +152,13 @@ def start(
         experiment: another name keeps trials apart from the pipeline's runs.
         resumed: the training goes on from a checkpoint: tag the run that left it.
         filtered_by: model file that chose this run's data: tag the run that trained it.
+        tags: further ones.
     """
     from mlflow.entities import Param
 
     client = _client(root)
     experiment_id = _experiment(client, experiment, root)
-    tags = {"stage": stage, **_origin(stage, root)}
+    tags = {"stage": stage, **(tags or {}), **_origin(stage, root)}
     tags["mlflow.runName"] = " ".join([stage, *filter(None, [tags.get("dvc.exp")])])
     if PARENT_RUN in os.environ:
         tags["mlflow.parentRunId"] = os.environ[PARENT_RUN]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from matplotlib.figure import Figure
 
 from syncnet_lib.media.clock import FPS
@@ -15,61 +15,54 @@ SMOOTHED = 15
 """Windows of a running mean in time, 0.6 s: single windows of 0.2 s are too ambiguous to show a line."""
 
 
-def kept_and_rejected(verdict: pd.DataFrame, threshold: float) -> Figure:
-    """The evidence on all positives with the threshold, and what each clip keeps.
+def histograms(
+    clips: pd.DataFrame, negatives: Float[np.ndarray, " negatives"], groups: "pd.Series[str] | None", threshold: float
+) -> Figure:
+    """Mean distances of clips, those of the same clips against shifted audio, and what the verdicts on them are.
 
     Args:
-        verdict: the table of `filtering.judge`.
-        threshold: its threshold.
+        clips: of `refinement.judge_clips`.
+        negatives: mean distances against shifted audio.
+        groups: "genuine" or "noisy" by clip, where the truth is known.
+        threshold: of the distance.
     """
-    share = verdict.kept.mean()
-    figure = style.headed(10, 3.4, f"The threshold {threshold:g} keeps {share:.1%} of {len(verdict):,} positives")
+    kept = (clips.verdict == "kept").mean()
+    figure = style.headed(
+        10, 3.4, f"{kept:.1%} of {len(clips)} clips are kept; the threshold of distance is {threshold:.2f}"
+    )
     left, right = figure.subplots(1, 2)
-    style.label(left, "", "distance of video and audio, mean over its context", "positive pairs")
-    style.label(right, "", "clips, from least kept to most", "positives kept (%)")
-    bins = np.histogram_bin_edges(verdict.evidence, 60).tolist()
-    for kept, name, colour in ((True, "kept", style.GENUINE), (False, "rejected", style.FALSE)):
-        left.hist(verdict.evidence[verdict.kept == kept], bins, color=colour, alpha=0.75, label=name)
+    style.label(left, "", "mean distance of video and audio", "share (% a bin)")
+    style.label(right, "", "offset of the least distance (frames)", "confidence (distance)")
+    shown = clips.verdict if groups is None else groups
+    colours = {"genuine": style.GENUINE, "kept": style.GENUINE, "noisy": style.FALSE, "off-sync": style.ACCENT}
+    bins = np.histogram_bin_edges(np.concatenate([clips.distance, negatives]), 40)
+    for name, rows in clips.groupby(shown):
+        weights = np.full(len(rows), 100 / len(clips))
+        left.hist(rows.distance, bins.tolist(), weights=weights, color=colours.get(str(name), style.FALSE), alpha=0.7,
+                  label=f"{name} ({len(rows)})")  # fmt: skip
+    weights = np.full(len(negatives), 100 / len(negatives))
+    left.hist(negatives, bins.tolist(), weights=weights, histtype="step", color=style.NEUTRAL, label="shifted audio")
     left.axvline(threshold, color="black", linewidth=1)
-    left.legend(frameon=False)
-    per_clip = verdict.groupby("clip_id").kept.mean().sort_values()
-    right.bar(range(1, len(per_clip) + 1), 100 * per_clip, width=1.0, color=style.GENUINE, alpha=0.75)
-    right.set(xlim=(0.5, len(per_clip) + 0.5), ylim=(0, 100))
-    return figure
-
-
-def kept_over_threshold(verdict: pd.DataFrame, threshold: float) -> Figure:
-    """Share of positives, and of clips with any positive left, that each threshold would keep.
-
-    Args:
-        verdict: the table of `filtering.judge`.
-        threshold: the one in use.
-    """
-    evidence, least = np.sort(verdict.evidence), np.sort(verdict.groupby("clip_id").evidence.min())
-    slope = 100 * float(np.mean(np.abs(evidence - threshold) <= 0.01))
-    figure, axes = style.canvas(
-        8, 3.2, f"{slope:.1f} % of the positives lie within 0.01 of the threshold {threshold:g}",
-        "threshold (distance of video and audio)", "kept (%)",
-    )  # fmt: skip
-    for values, name, colour in ((evidence, "positives", style.GENUINE), (least, "clips with any", style.NEUTRAL)):
-        axes.step(values, 100 * np.arange(1, len(values) + 1) / len(values), where="post", color=colour, label=name)
-    axes.axvline(threshold, color="black", linewidth=1)
-    axes.set_ylim(0, 102)
-    axes.legend(frameon=False, loc="lower right")
+    left.legend(frameon=False, fontsize=8)
+    marks = {"kept": "o", "off-sync": "s", "dubbed": "x"}
+    for name, rows in clips.groupby("verdict"):
+        by_truth = [colours.get(str(group), style.FALSE) for group in shown[rows.index]]
+        right.scatter(rows.offset, rows.confidence, c=by_truth, s=18, marker=marks[str(name)], label=str(name))
+    right.legend(frameon=False, fontsize=8, title="verdict")
     return figure
 
 
 def distance_maps(
     distances: Mapping[str, Float32[np.ndarray, "windows shifts"]], verdict: pd.DataFrame, threshold: float
 ) -> Figure:
-    """Clips over time: distance at every shift of the audio, and the evidence that judges each positive.
+    """Clips over time: distance at every shift of the audio, and that of each positive.
 
     Synchrony is a dark line at offset 0; audio that was moved has its line elsewhere, audio of another clip has none.
 
     Args:
         distances: clip_id to distances over shifts, of `validation.split_distances`.
-        verdict: the table of `filtering.judge`.
-        threshold: its threshold.
+        verdict: the windows of `rounds.Round`.
+        threshold: of the distance.
     """
     figure = style.headed(11, 0.9 + 2.0 * len(distances), "Distance over time: a dark line at 0 is synchrony")
     rows = figure.subplots(len(distances), 2, squeeze=False, width_ratios=[2, 1])
@@ -83,7 +76,7 @@ def distance_maps(
         style.label(over, f"{clip_id}: least at offset {best:+d}".replace("+0", "0"), "time (s)", "offset (frames)")
         own = verdict[verdict.clip_id == clip_id]
         along.plot(own.window / FPS, own.distance, color=style.NEUTRAL, linewidth=0.7, label="pair")
-        along.plot(own.window / FPS, own.evidence, color=style.GENUINE, label="mean over context")
+        along.axhline(own.distance.mean(), color=style.GENUINE, label="mean of the clip")
         along.axhline(threshold, color=style.FALSE, linewidth=1, label="threshold")
         style.label(along, f"keeps {own.kept.mean():.0%}", "time (s)", "distance")
     handles = rows[0, 1].get_legend_handles_labels()

@@ -8,9 +8,9 @@ from syncnet_lib.settings import Settings
 class SyntheticSettings(Settings):
     """How much of the synthetic corpus to make."""
 
-    clips: int = Field(200, ge=1, le=100_000)
+    clips: int = Field(250, ge=1, le=100_000)
     """Videos to make."""
-    identities: int = Field(40, ge=2, le=10_000)
+    identities: int = Field(50, ge=2, le=10_000)
     """Different people, each with a face and a voice."""
     seconds: float = Field(3.0, ge=1.0, le=60.0)
     """Length of each video, seconds."""

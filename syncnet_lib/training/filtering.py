@@ -2,25 +2,18 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.optimize import brentq
 from scipy.stats import norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.training.settings import FilterSettings
-from syncnet_lib.training.validation import embed_split
+from syncnet_lib.training.settings import Method
 
-Method = Literal["fixed", "quantile", "far", "mixture"]
-"""How the threshold is found: given as a distance [Agrawal], as a share to keep, as a false-accept rate, or where two
-fitted groups of distances meet."""
 SEPARATION = 2.0
 """Least distance between the means of the two groups of a mixture, in their deviations: below it their sum has one peak
 (Ashman, Bird & Zepf, 1994)."""
@@ -28,52 +21,6 @@ SEPARATION = 2.0
 
 LEAST = 20
 """Fewest distances that two groups are fitted to: five numbers are fitted."""
-
-
-def positive_distances(model: SyncNet, split: Split, progress: bool = True) -> pd.DataFrame:
-    """Distance of video and audio of every positive.
-
-    Args:
-        model: in evaluation mode.
-        split: the training split.
-        progress: show a bar.
-
-    Returns:
-        A row a window: `clip_id`, `window` (first frame within the clip), `distance` (float32).
-    """
-    parts = []
-    for clip_id, v, a in embed_split(model, split, progress):
-        distance = np.linalg.norm(v - a, axis=1)
-        parts.append(pd.DataFrame({"clip_id": clip_id, "window": np.arange(len(distance)), "distance": distance}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def judge(distances: pd.DataFrame, settings: FilterSettings) -> pd.DataFrame:
-    """Reject the positives whose distance is over a threshold [Agrawal: "Filtering"].
-
-    What spoils a pair, dubbing or a shift, lasts; what makes a single 0.2 s ambiguous, a silence say, does not. A
-    positive is therefore judged by the mean distance of the `context` windows around it; 1 is [Agrawal]'s rule.
-
-    Args:
-        distances: of `positive_distances`.
-        settings: threshold (the largest mean distance that stays, in the embedding's units) and context (windows).
-
-    Returns:
-        The table with `evidence` (that mean, float64) and `kept` (bool).
-
-    Raises:
-        InputError: nothing would be kept.
-    """
-    by_clip = distances.groupby("clip_id", sort=False).distance
-    evidence = by_clip.transform(lambda clip: clip.rolling(settings.context, center=True, min_periods=1).mean())
-    kept = evidence <= settings.threshold
-    if not kept.any():
-        raise InputError(
-            "params.yaml: filter.threshold",
-            f"no positive is within {settings.threshold} (they run from {evidence.min():.3f} to {evidence.max():.3f})",
-            "raise the threshold",
-        )
-    return distances.assign(evidence=evidence, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -164,7 +111,7 @@ def summarise(verdict: pd.DataFrame) -> dict[str, float]:
     """How much a filter kept.
 
     Args:
-        verdict: of `judge`.
+        verdict: a row a window, of `rounds.Round`.
 
     Returns:
         `positives`, `kept`, `kept_share` (of windows), `clips`, `clips_emptied` (not one window left).
@@ -183,7 +130,7 @@ def per_clip(verdict: pd.DataFrame) -> pd.DataFrame:
     """What each clip keeps, from the least to the most.
 
     Args:
-        verdict: of `judge`.
+        verdict: a row a window, of `rounds.Round`.
 
     Returns:
         By clip_id: `kept_share`, `median_distance`, `windows`.
@@ -192,3 +139,42 @@ def per_clip(verdict: pd.DataFrame) -> pd.DataFrame:
         kept_share=("kept", "mean"), median_distance=("distance", "median"), windows=("kept", "size")
     )  # fmt: skip
     return table.sort_values(["kept_share", "median_distance"], ascending=[True, False])
+
+
+CHOICES: tuple[tuple[Method, float], ...] = (
+    ("far", 0.01), ("far", 0.05), ("far", 0.1), ("quantile", 0.9), ("quantile", 0.8), ("quantile", 0.7),
+    ("mixture", 0.0),
+)  # fmt: skip
+"""Other ways to a threshold, to compare with the one in use."""
+
+
+def choices(
+    positives: Float[np.ndarray, " positives"],
+    negatives: Float[np.ndarray, " negatives"],
+    genuine: Bool[np.ndarray, " positives"] | None = None,
+) -> pd.DataFrame:
+    """What each way to a threshold would keep, by distance alone.
+
+    Args:
+        positives, negatives: as for `find_threshold`.
+        genuine: the truth of the positives, where it is known.
+
+    Returns:
+        A row a choice: `method`, `value`, `threshold`, `kept` (share) and, where the truth is known, `precision` and
+        `recall`. The mixture has no row where there are not two groups.
+    """
+    rows = []
+    for method, value in CHOICES:
+        try:
+            limit = find_threshold(method, value, positives, negatives)
+        except InputError:
+            continue
+        kept = positives <= limit
+        row = {"method": method, "value": value, "threshold": round(limit, 4), "kept": round(float(kept.mean()), 4)}
+        if genuine is not None and kept.any() and genuine.any():
+            row |= {
+                "precision": round(float(genuine[kept].mean()), 4),
+                "recall": round(float(kept[genuine].mean()), 4),
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -5,8 +5,9 @@ at another shift, and moving the audio by that offset makes its windows positive
 """
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,69 +19,69 @@ from syncnet_lib.media.features import MFCC_PER_FRAME
 from syncnet_lib.model import scoring
 from syncnet_lib.model.header import Threshold
 
-KEPT, OFF_SYNC, DUBBED = "kept", "off-sync", "dubbed"
+VERDICTS = KEPT, OFF_SYNC, DUBBED = "kept", "off-sync", "dubbed"
 """The verdicts."""
+SEARCH = scoring.VSHIFT + 5
+"""Frames searched to each side: a minimum at the end of the search may lie beyond it, and clips may be off by the
+VSHIFT frames that evaluations search."""
 
 
-def shifted_distances(
-    distances: Mapping[str, Float[np.ndarray, "_ shifts"]],
-) -> Float[np.ndarray, " negatives"]:
-    """Mean distances of clips against their own audio at every shift but the true one and its neighbours: negatives, on
-    the scale on which whole clips are judged.
+@dataclass(frozen=True)
+class Evidence:
+    """What one network says of clips; in cross-fitting, of those that it was not trained on.
 
-    Args:
-        distances: of `validation.split_distances`.
+    Attributes:
+        distances: of `validation.split_distances`, by clip.
+        threshold: the largest mean distance that stays without a clear minimum.
+        sure: the network's own (`threshold.measure`); None where it has none, and no minimum of it is clear.
     """
-    parts = [scoring.genuine_and_false(scoring.mean_distances(clip)[None])[1] for clip in distances.values()]
-    negatives = np.concatenate(parts)
-    return negatives[~np.isnan(negatives)]
+
+    distances: Mapping[str, Float[np.ndarray, "_ shifts"]]
+    threshold: float
+    sure: Threshold | None
 
 
-def judge_clips(
-    distances: Mapping[str, Float[np.ndarray, "_ shifts"]], threshold: float, sure: Threshold, number: int = 1
-) -> pd.DataFrame:
+def judge_clips(evidence: Sequence[Evidence], number: int = 1) -> pd.DataFrame:
     """Judge every clip by its mean distance and by where the least one is.
 
     A clip is off-sync where the minimum is clear (its confidence is that of a sure verdict) and more than a frame away;
     dubbed where its distance is over the threshold and no minimum is clear; and kept otherwise.
 
     Args:
-        distances: of `validation.split_distances` by the network that judges.
-        threshold: the largest mean distance that stays without a clear minimum.
-        sure: of that network (`header.read`).
+        evidence: of each network that judges, on its own clips.
         number: of the round of refinement.
 
     Returns:
         A row a clip: `clip_id`, `windows`, `distance` (mean as the clip is), `offset` (of the least mean distance, in
-        frames), `confidence`, `verdict` (KEPT, OFF_SYNC or DUBBED), `reason` (in words, with the numbers), `round`.
+        frames), `fine` (the same between frames, in steps of 10 ms), `confidence`, `verdict` (KEPT, OFF_SYNC or
+        DUBBED), `reason` (in words, with the numbers), `round`.
 
     Raises:
         InputError: no clip is kept.
     """
-    table = pd.DataFrame([{"clip_id": name, **_judge(clip, threshold, sure)} for name, clip in distances.items()])
-    table["round"] = number
+    judged = [
+        {"clip_id": name, **_judge(clip, part.threshold, part.sure)}
+        for part in evidence
+        for name, clip in part.distances.items()
+    ]
+    table = pd.DataFrame(judged).assign(round=number)
+    spread = f"distances {table.distance.min():.3f} to {table.distance.max():.3f} with {_thresholds(evidence)}"
     if not (table.verdict == KEPT).any():
         counts = table.verdict.value_counts()
-        cause = (
-            f"no clip is kept: {counts.get(OFF_SYNC, 0)} off-sync, {counts.get(DUBBED, 0)} dubbed, distances "
-            f"{table.distance.min():.3f} to {table.distance.max():.3f} with a threshold of {threshold:.3f}"
-        )
+        cause = f"no clip is kept: {counts.get(OFF_SYNC, 0)} off-sync, {counts.get(DUBBED, 0)} dubbed, {spread}"
         raise InputError("params.yaml: filter.threshold", cause, "raise the threshold")
     if (table.verdict == KEPT).all():
-        warnings.warn(
-            f"all {len(table)} clips are kept: distances {table.distance.min():.3f} to {table.distance.max():.3f} with "
-            f"a threshold of {threshold:.3f}",
-            stacklevel=2,
-        )
+        warnings.warn(f"all {len(table)} clips are kept: {spread}", stacklevel=2)
     return table
 
 
-def _judge(distances: np.ndarray, threshold: float, sure: Threshold) -> dict[str, object]:
+def _judge(distances: np.ndarray, threshold: float, sure: Threshold | None) -> dict[str, object]:
     means = scoring.mean_distances(distances)
     reach = len(means) // 2
     distance, offset, confidence = float(means[reach]), scoring.offset(means), scoring.confidence(means)
     # The noise of a mean grows as windows get fewer, by the square root.
-    needed = sure.confidence * max(1.0, ((sure.windows or 0) / len(distances)) ** 0.5)
+    shorter = max(1.0, ((sure.windows or 0) / len(distances)) ** 0.5) if sure else 1.0
+    needed = sure.confidence * shorter if sure else np.inf
     clear = confidence >= needed and abs(offset) < reach  # a minimum at the end of the search may lie beyond it
     if clear and abs(offset) > scoring.TOLERANCE:
         verdict, reason = OFF_SYNC, f"clear minimum at {offset:+d} frames"
@@ -94,10 +95,77 @@ def _judge(distances: np.ndarray, threshold: float, sure: Threshold) -> dict[str
         "windows": len(distances),
         "distance": distance,
         "offset": offset,
+        "fine": fine_offset(means),
         "confidence": confidence,
         "verdict": verdict,
         "reason": f"{reason} (confidence {confidence:.3f}, clear from {needed:.3f})",
     }
+
+
+def judge_windows(evidence: Sequence[Evidence], number: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Judge every positive alone, by its distance [Agrawal: "Filtering"].
+
+    Args:
+        evidence: of each network that judges, on its own clips.
+        number: of the round of refinement.
+
+    Returns:
+        A row a clip as `judge_clips` gives it, where KEPT says that a window is left and DUBBED that none is; and a row
+        a window: `clip_id`, `window` (first frame within the clip), `distance`, `kept`.
+
+    Raises:
+        InputError: nothing is kept.
+    """
+    clips, windows = [], []
+    for part in evidence:
+        for name, over_shifts in part.distances.items():
+            distance = over_shifts[:, over_shifts.shape[1] // 2]
+            kept = distance <= part.threshold
+            windows.append(
+                pd.DataFrame({"clip_id": name, "window": np.arange(len(kept)), "distance": distance, "kept": kept})
+            )
+            row = {"clip_id": name, **_judge(over_shifts, part.threshold, part.sure)}
+            reason = f"{kept.sum()} of {len(kept)} windows within {part.threshold:.3f}"
+            clips.append({**row, "verdict": KEPT if kept.any() else DUBBED, "reason": reason})
+    table, positives = pd.DataFrame(clips).assign(round=number), pd.concat(windows, ignore_index=True)
+    if not positives.kept.any():
+        cause = f"no positive is kept: distances {positives.distance.min():.3f} to {positives.distance.max():.3f}"
+        raise InputError(
+            "params.yaml: filter.threshold", f"{cause} with {_thresholds(evidence)}", "raise the threshold"
+        )
+    return table, positives
+
+
+def _thresholds(evidence: Sequence[Evidence]) -> str:
+    return "a threshold of " + ", ".join(f"{part.threshold:.3f}" for part in evidence)
+
+
+def fine_offset(means: Float[np.ndarray, " shifts"]) -> float:
+    """The shift of least distance between frames, where a parabola through the least mean and its neighbours has its
+    lowest point.
+
+    Args:
+        means: mean distances over shifts; NaN where no window reaches.
+
+    Returns:
+        As an offset in frames, in steps of 10 ms; the frame itself where a neighbour is missing.
+    """
+    at, beyond = int(np.nanargmin(means)), 0.0
+    left, least, right = np.pad(means, 1, constant_values=np.nan)[at : at + 3]
+    bend = left - 2 * least + right
+    if bend > 0:  # False where a neighbour is NaN
+        beyond = float((left - right) / bend / 2)
+    return round((len(means) // 2 - at - beyond) * MFCC_PER_FRAME) / MFCC_PER_FRAME
+
+
+def moves(table: pd.DataFrame, repair: bool) -> Float[np.ndarray, " clips"]:
+    """By how many frames the audio of each clip is to be delayed.
+
+    Args:
+        table: of `judge_clips`.
+        repair: whether off-sync clips are moved at all.
+    """
+    return np.where((table.verdict == OFF_SYNC) & repair, table.fine, 0.0)
 
 
 def refine(split: Split, table: pd.DataFrame, repair: bool, least: int = 1) -> Split:
@@ -111,29 +179,65 @@ def refine(split: Split, table: pd.DataFrame, repair: bool, least: int = 1) -> S
         least: clips that training needs at least, those of one batch.
 
     Returns:
-        The same clips; `kept` says which windows may serve as positives, `index.moved` by how many frames a clip's
-        audio was delayed. A repaired split is in memory only.
+        The same clips; `kept` says which windows may serve as positives. Where clips were moved, as of `move`.
 
     Raises:
         InputError: fewer clips are left than training needs.
     """
-    verdict = table.set_index("clip_id").verdict[split.index.clip_id].to_numpy()
-    left = int(np.isin(verdict, [KEPT, OFF_SYNC] if repair else [KEPT]).sum())
-    if left < least:
-        cause = f"{left} of {len(verdict)} clips are left, and a batch needs {least}"
+    good = table.verdict.isin([KEPT, OFF_SYNC] if repair else [KEPT])
+    if good.sum() < least:
+        cause = f"{good.sum()} of {len(table)} clips are left, and a batch needs {least}"
         raise InputError("params.yaml: filter.threshold", cause, "raise the threshold or lower train.batch_size")
-    offset = table.set_index("clip_id").offset[split.index.clip_id].to_numpy()
-    moved = np.where((verdict == OFF_SYNC) & repair, offset, 0)
-    kept, mfcc = split.kept.copy(), np.array(split.mfcc) if moved.any() else split.mfcc
-    for at, (start, frames) in enumerate(zip(split.starts, split.index.frames, strict=True)):
-        if verdict[at] == DUBBED or (verdict[at] == OFF_SYNC and not repair):
-            kept[start : start + frames] = False
-        elif moved[at]:
-            audio = slice(start * MFCC_PER_FRAME, (start + frames) * MFCC_PER_FRAME)
-            mfcc[:, audio] = np.roll(mfcc[:, audio], moved[at] * MFCC_PER_FRAME, axis=1)
-            partner = np.arange(split.windows[at]) - moved[at]  # where the window's audio was before
-            outside = np.flatnonzero((partner < 0) | (partner >= split.windows[at]))
-            kept[start + outside] = False
+    stays = good.set_axis(table.clip_id)[split.index.clip_id].to_numpy()
+    kept = split.kept & of_frames(split, stays)
+    return move(replace(split, kept=kept), pd.Series(moves(table, repair), table.clip_id))
+
+
+def of_frames(split: Split, values: np.ndarray) -> np.ndarray:
+    """Values of clips as one a frame.
+
+    Args:
+        split: the packed split.
+        values: one a clip, in the order of its index.
+
+    Returns:
+        The value of the clip that each of the split's frames is in.
+    """
+    spread = np.zeros(len(split.kept), values.dtype)
+    for value, start, frames in zip(values, split.starts, split.index.frames, strict=True):
+        spread[start : start + frames] = value
+    return spread
+
+
+def move(split: Split, moved: "pd.Series[float]") -> Split:
+    """Delay the audio of clips.
+
+    Args:
+        split: whose clips.
+        moved: by how many frames, in steps of 10 ms, by clip_id.
+
+    Returns:
+        The split with that audio and with `index.moved`, in memory only; windows whose audio would come from beyond the
+        clip are no positives. The split itself where nothing is moved.
+    """
     if not moved.any():
-        return replace(split, kept=kept)
-    return replace(split, kept=kept, mfcc=mfcc, index=split.index.assign(moved=moved), folder=None)
+        return split
+    kept, mfcc = split.kept.copy(), np.array(split.mfcc)
+    delays = moved[split.index.clip_id].to_numpy()
+    for delay, start, frames, windows in zip(delays, split.starts, split.index.frames, split.windows, strict=True):
+        audio = slice(start * MFCC_PER_FRAME, (start + frames) * MFCC_PER_FRAME)
+        mfcc[:, audio] = np.roll(mfcc[:, audio], round(delay * MFCC_PER_FRAME), axis=1)
+        partner = np.arange(windows) - delay  # where the window's audio was before
+        kept[start + np.flatnonzero((partner < 0) | (partner > windows - 1))] = False
+    return replace(split, kept=kept, mfcc=mfcc, index=split.index.assign(moved=delays), folder=None)
+
+
+def refined(split: Split, folder: Path) -> Split:
+    """The training split as the filter stage left it: what it kept, with the audio that it moved.
+
+    Args:
+        split: that was judged.
+        folder: of the stage's `windows.parquet` and `clips.parquet`.
+    """
+    moved = pd.read_parquet(folder / "clips.parquet").set_index("clip_id").moved
+    return move(split.keep(pd.read_parquet(folder / "windows.parquet")), moved)

@@ -1,12 +1,18 @@
 """The sections `train` and `filter` of params.yaml: how a model is trained, and which positives it is trained on."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from syncnet_lib.model.spec import ModelName
 from syncnet_lib.settings import Settings
+
+Unit = Literal["clip", "window"]
+"""What is judged by one distance: a clip by the mean over its windows, or each window by its own."""
+Method = Literal["fixed", "quantile", "far", "mixture"]
+"""How the threshold is found: given as a distance [Agrawal], as a share to keep, as a false-accept rate, or where two
+fitted groups of distances meet."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,28 @@ class TrainSettings(Settings):
 class FilterSettings(Settings):
     """Which positives are kept; the defaults are those of params.yaml."""
 
-    threshold: float = Field(0.97, gt=0)
-    """Distance, in the embedding's units, over which a positive is rejected."""
-    context: int = Field(51, ge=1)
-    """Windows around a positive whose mean distance judges it; 1 is the pair alone [Agrawal]."""
+    unit: Unit = "clip"
+    """What is judged: whole clips, off-sync ones told from dubbed ones; or each pair alone by its distance
+    [Agrawal]."""
+    method: Method = "far"
+    """How the threshold is found."""
+    threshold: float = Field(0.05, ge=0)
+    """What the method needs, see `filtering.find_threshold`; not used by "mixture"."""
+    rounds: int = Field(1, ge=1, le=10)
+    """Most rounds of judging and training again."""
+    folds: int = Field(0, ge=0)
+    """Networks that judge, each the clips that it was not trained on; 0: one, trained on all of them."""
+    repair: bool = True
+    """Move the audio of off-sync clips into sync instead of leaving them out."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.method in ("quantile", "far") and not 0 < self.threshold < 1:
+            raise ValueError(f"threshold {self.threshold} is no share between 0 and 1, which {self.method} needs")
+        if self.method == "fixed" and self.threshold == 0:
+            raise ValueError("a threshold of 0 keeps nothing")
+        if self.folds == 1:
+            raise ValueError("folds 1 leaves nothing to train on: 0 or at least 2")
+        if self.unit == "window" and self.repair:
+            raise ValueError("repair needs unit clip: a single window does not tell an offset")
+        return self

@@ -60,7 +60,7 @@ def working_folder(tmp_path: Path) -> Path:
     verdict = pd.DataFrame(
         {"clip_id": ["d", "d", "e", "e"], "window": [0, 1, 0, 1], "kept": [True, False, False, False]}
     )
-    verdict.to_parquet(tmp_path / "filter" / "verdict.parquet")
+    verdict.to_parquet(tmp_path / "filter" / "windows.parquet")
     for seed, (name, offset) in enumerate({"a": 0, "b": 5, "c": 0}.items()):
         write_clip(tmp_path / "clips" / name, seed, offset)
     return tmp_path

@@ -29,8 +29,7 @@ def verdict() -> pd.DataFrame:
     """Of a filter with the threshold 0.5 on two clips."""
     table = pd.DataFrame({"clip_id": ["a"] * 5 + ["b"] * 5, "window": [*range(5)] * 2})
     table["distance"] = np.linspace(0.05, 0.95, 10)
-    table["evidence"] = table.distance
-    table["kept"] = table.evidence <= 0.5
+    table["kept"] = table.distance <= 0.5
     return table
 
 

@@ -1,19 +1,21 @@
 import numpy as np
+import pandas as pd
 
 from syncnet_lib.plots import filtering
 from tests.plots.examples import has_units, text, verdict
 
 
-def test_what_a_threshold_keeps() -> None:
-    figure = filtering.kept_and_rejected(verdict(), 0.5)
-    assert "0.5 keeps 50.0% of 10 positives" in text(figure)
+def test_what_is_kept_and_how_far_apart_it_is() -> None:
+    clips = pd.DataFrame({"verdict": ["kept", "kept", "off-sync", "dubbed"], "distance": [0.4, 0.5, 1.1, 1.2]})
+    clips["offset"], clips["confidence"] = [0, 0, 5, 2], [0.5, 0.4, 0.4, 0.1]
+    negatives = np.linspace(1.0, 1.4, 50)
+    figure = filtering.histograms(clips, negatives, None, 0.9)
+    assert "50.0% of 4 clips are kept; the threshold is 0.90" in text(figure)
     assert has_units(figure)
-
-
-def test_how_much_hangs_on_the_threshold() -> None:
-    assert "10.0 % of the positives lie within 0.01 of the threshold 0.45" in text(
-        filtering.kept_over_threshold(verdict(), 0.45)
-    )
+    groups = pd.Series(["genuine", "genuine", "noisy", "noisy"])
+    figure = filtering.histograms(clips, negatives, groups, 0.9)
+    shown = [entry.get_text() for entry in figure.axes[0].get_legend().get_texts()]
+    assert {"genuine (2)", "noisy (2)", "shifted audio"} <= set(shown)
 
 
 def test_asynchrony_is_seen_over_time() -> None:

@@ -3,48 +3,51 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training import filtering
 from syncnet_lib.training.settings import FilterSettings
-from tests import packed
 
 
-def distances() -> pd.DataFrame:
-    return pd.DataFrame(
-        {"clip_id": ["a"] * 3 + ["b"] * 2, "window": [0, 1, 2, 0, 1], "distance": [0.1, 0.9, 0.5, 1.2, 1.3]}
+def test_what_is_kept_is_counted():
+    windows = pd.DataFrame(
+        {
+            "clip_id": ["a"] * 3 + ["b"] * 2,
+            "distance": [0.1, 0.9, 0.5, 1.2, 1.3],
+            "kept": [True, False, True, False, False],
+        }
     )
-
-
-def test_over_the_threshold_is_rejected_and_at_it_kept():
-    verdict = filtering.judge(distances(), FilterSettings(threshold=0.5, context=1))
-    assert verdict.kept.tolist() == [True, False, True, False, False]
-    assert filtering.summarise(verdict) == {
+    assert filtering.summarise(windows) == {
         "positives": 5, "kept": 2, "kept_share": 0.4, "clips": 2, "clips_emptied": 1,
     }  # fmt: skip
-    assert filtering.per_clip(verdict).index.tolist() == ["b", "a"]
+    assert filtering.per_clip(windows).index.tolist() == ["b", "a"]
 
 
-def test_a_threshold_that_keeps_nothing_is_one_line():
-    with pytest.raises(InputError, match=r"filter\.threshold: no positive is within 0\.05 \(they run from 0\.100"):
-        filtering.judge(distances(), FilterSettings(threshold=0.05, context=1))
+@pytest.mark.parametrize(
+    ("values", "cause"),
+    [
+        ({"method": "far", "threshold": 1.5}, "threshold 1.5 is no share between 0 and 1"),
+        ({"method": "fixed", "threshold": 0.0}, "keeps nothing"),
+        ({"folds": 1}, "folds 1 leaves nothing to train on"),
+        ({"unit": "window", "repair": True}, "a single window does not tell an offset"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_one_line(values, cause):
+    with pytest.raises(InputError, match=f"^params.yaml: filter: .*{cause}"):
+        FilterSettings.parse(values, "params.yaml: filter")
 
 
-def test_context_averages_within_a_clip_and_never_over_its_end():
-    verdict = filtering.judge(distances(), FilterSettings(threshold=0.6, context=3))
-    assert verdict.evidence.round(3).tolist() == [0.5, 0.5, 0.7, 1.25, 1.25]
-    assert verdict.kept.tolist() == [True, True, False, False, False]
-
-
-def test_every_positive_is_measured():
-    torch.manual_seed(0)
-    model, split = SyncNet("small").eval(), packed.split([20, 30])
-    table = filtering.positive_distances(model, split, progress=False)
-    assert table.groupby("clip_id").size().tolist() == [15, 25]
-    assert np.isfinite(table.distance).all()
-    assert (table.distance <= 2).all()
+def test_choices_are_compared_with_the_truth():
+    rng = np.random.default_rng(0)
+    genuine = np.arange(300) < 200
+    positives = np.where(genuine, rng.normal(0.5, 0.05, 300), rng.normal(1.2, 0.05, 300))
+    table = filtering.choices(positives, rng.normal(1.2, 0.05, 5000), genuine)
+    assert table.method.tolist() == [method for method, _ in filtering.CHOICES]
+    assert table.recall[table.method == "mixture"].item() == 1.0
+    assert table.precision[table.method == "mixture"].item() == 1.0
+    one_group = filtering.choices(positives[:200], positives)
+    assert "mixture" not in set(one_group.method)
+    assert "precision" not in one_group
 
 
 def test_a_quantile_keeps_its_share_and_a_false_accept_rate_lets_its_share_pass():

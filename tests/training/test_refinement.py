@@ -11,7 +11,7 @@ from syncnet_lib.media.features import MFCC_PER_FRAME
 from syncnet_lib.model import scoring
 from syncnet_lib.model.header import Threshold
 from syncnet_lib.training import loop, refinement, threshold, validation
-from syncnet_lib.training.refinement import DUBBED, KEPT, OFF_SYNC
+from syncnet_lib.training.refinement import DUBBED, KEPT, OFF_SYNC, Evidence
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PhaseTimer
 from tests import packed
@@ -35,7 +35,7 @@ def test_a_clear_minimum_elsewhere_is_off_sync_and_none_is_dubbed(frames, sign, 
         "late": planted(sign * frames, seed=seed),
         "dubbed": planted(None, seed=seed),
     }
-    table = refinement.judge_clips(clips, 0.8, SURE, number=2).set_index("clip_id")
+    table = refinement.judge_clips([Evidence(clips, 0.8, SURE)], number=2).set_index("clip_id")
     assert table.verdict.to_dict() == {"good": KEPT, "late": OFF_SYNC, "dubbed": DUBBED}
     assert table.offset["late"] == sign * frames
     assert set(table["round"]) == {2}
@@ -45,33 +45,27 @@ def test_a_clear_minimum_elsewhere_is_off_sync_and_none_is_dubbed(frames, sign, 
 
 def test_a_minimum_at_the_end_of_the_search_is_not_believed():
     clips = {"good": planted(0), "end": planted(scoring.VSHIFT)}
-    assert refinement.judge_clips(clips, 0.8, SURE).verdict.tolist() == [KEPT, DUBBED]
+    assert refinement.judge_clips([Evidence(clips, 0.8, SURE)]).verdict.tolist() == [KEPT, DUBBED]
 
 
 def test_few_windows_need_a_deeper_minimum():
     clips = {"good": planted(0), "short": planted(5, depth=0.4, windows=20)}
-    assert refinement.judge_clips(clips, 0.8, SURE).verdict.tolist() == [KEPT, DUBBED]
+    assert refinement.judge_clips([Evidence(clips, 0.8, SURE)]).verdict.tolist() == [KEPT, DUBBED]
     clips = {"good": planted(0), "long": planted(5, depth=0.4)}
-    assert refinement.judge_clips(clips, 0.8, SURE).verdict.tolist() == [KEPT, OFF_SYNC]
-
-
-def test_negatives_leave_out_the_true_shift_and_its_neighbours():
-    negatives = refinement.shifted_distances({"a": planted(0), "b": planted(0, seed=1)})
-    assert negatives.shape == (2 * 28,)
-    assert negatives.min() > 0.9
+    assert refinement.judge_clips([Evidence(clips, 0.8, SURE)]).verdict.tolist() == [KEPT, OFF_SYNC]
 
 
 def test_a_threshold_that_keeps_nothing_is_an_error_and_one_that_keeps_all_a_warning():
     with pytest.raises(InputError, match=r"filter\.threshold: no clip is kept: 1 off-sync, 1 dubbed, distances"):
-        refinement.judge_clips({"a": planted(None), "b": planted(4)}, 0.8, SURE)
+        refinement.judge_clips([Evidence({"a": planted(None), "b": planted(4)}, 0.8, SURE)])
     with pytest.warns(UserWarning, match=r"all 2 clips are kept: distances .* threshold of 1\.500"):
-        refinement.judge_clips({"a": planted(None), "b": planted(0)}, 1.5, SURE)
+        refinement.judge_clips([Evidence({"a": planted(None), "b": planted(0)}, 1.5, SURE)])
 
 
 def test_fewer_clips_than_a_batch_are_an_error():
     split = packed.split([40, 40, 40], side=8)
     clips = dict(zip(split.index.clip_id, [planted(0), planted(None), planted(3)], strict=True))
-    table = refinement.judge_clips(clips, 0.8, SURE)
+    table = refinement.judge_clips([Evidence(clips, 0.8, SURE)])
     with pytest.raises(InputError, match="1 of 3 clips are left, and a batch needs 2"):
         refinement.refine(split, table, repair=False, least=2)
     assert refinement.refine(split, table, repair=True, least=2).index.moved.tolist() == [0, 0, 3]
@@ -86,7 +80,7 @@ def test_repair_puts_every_window_beside_its_own_audio(offset):
     rolled[:, first] = np.roll(rolled[:, first], -offset * MFCC_PER_FRAME, axis=1)
     broken = type(whole)(whole.frames, rolled, whole.index, whole.kept)
     clips = {"clip000": planted(offset), "clip001": planted(0)}
-    table = refinement.judge_clips(clips, 0.8, SURE)
+    table = refinement.judge_clips([Evidence(clips, 0.8, SURE)])
     repaired = refinement.refine(broken, table, repair=True)
     np.testing.assert_array_equal(repaired.mfcc, whole.mfcc)
     assert repaired.kept[:50].sum() == 45 - abs(offset)
@@ -119,8 +113,9 @@ def test_a_trained_network_tells_them_apart(tmp_path):
     mfcc[9:] = val.mfcc.reshape(12, 75 * MFCC_PER_FRAME, -1)[:3]
     noisy.mfcc = mfcc.reshape(noisy.mfcc.shape)
     distances = validation.split_distances(model, noisy, progress=False)
-    negatives = refinement.shifted_distances(distances)
-    table = refinement.judge_clips(distances, float(np.quantile(negatives, 0.05)), sure)
+    means = [scoring.mean_distances(clip)[None] for clip in distances.values()]
+    negatives = np.concatenate([scoring.genuine_and_false(clip)[1] for clip in means])
+    table = refinement.judge_clips([Evidence(distances, float(np.quantile(negatives, 0.05)), sure)])
     assert table.verdict.tolist() == truth
     assert table.offset[:9].tolist() == pytest.approx(offsets[:9], abs=1)
     repaired = refinement.refine(noisy, table, repair=True, least=8)
