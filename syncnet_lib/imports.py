@@ -75,8 +75,12 @@ def room(name: str) -> str:
     return name.partition(".")[0] if "." in name or (PACKAGE / name).is_dir() else ""
 
 
-def digest(names: Iterable[str]) -> str:
-    """SHA-256, in hexadecimal, of the sources of these modules and of all that they import."""
+def digest(names: Iterable[str], without: Collection[str] = ()) -> str:
+    """SHA-256, in hexadecimal, of the sources of these modules and of all that they import.
+
+    Args:
+        names, without: as for `closure`.
+    """
     known = modules()
-    sources = b"".join(known[name].read_bytes() for name in sorted(closure(names)))
+    sources = b"".join(known[name].read_bytes() for name in sorted(closure(names, without)))
     return hashlib.sha256(sources).hexdigest()
