@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 def register(app: typer.Typer, panel: str) -> None:
     """Add the commands to the app, in a panel of its help."""
-    for command in (stage, check, cells, results, sweep, export):
+    for command in (stage, check, doctor, spoil, cells, results, sweep, export):
         app.command(rich_help_panel=panel)(command)
 
 
@@ -48,6 +48,57 @@ def check() -> None:
         from syncnet_lib.experiment import stages
 
         stages.check()
+
+
+def doctor(
+    data: Annotated[Path, typer.Option(help="working folder with clips")] = Path(PIPELINE),
+    checkpoint: Annotated[Path | None, typer.Option(help="what measures offsets; by default the shipped one")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="clips that are measured at most; 0 measures none")] = 200,
+) -> None:
+    """Examine the clips before hours of training: talkers, speech, sources with an offset of their own, off-sync clips.
+
+    Exit code 1 where training will suffer.
+    """
+    with _workspace("doctor"):
+        from syncnet_lib.dataset.splits import PairsSettings
+        from syncnet_lib.experiment import config
+        from syncnet_lib.experiment import doctor as examination
+        from syncnet_lib.training.settings import TrainSettings
+
+        sections = config.read(ROOT / "params.yaml", ("train", "pairs")).sections
+        found = examination.examine(
+            data,
+            checkpoint or ROOT / "syncnet_lib" / "weights" / "small.safetensors",
+            TrainSettings(**sections["train"]),
+            PairsSettings(**sections["pairs"]),
+            limit,
+            ROOT / "studies" / "talkers.json",
+        )
+        for finding in found:
+            print(f"{finding.level:4}  {finding.what}: {finding.says}" + (f"; {finding.cure}" if finding.cure else ""))
+        raise typer.Exit(int(any(finding.level == "bad" for finding in found)))
+
+
+def spoil(
+    clips: Annotated[Path, typer.Argument(help="folder of clips, of real or synthetic talkers")],
+    out: Annotated[Path, typer.Argument(help="a new folder of the same clips, some of them spoilt")],
+    truth: Annotated[Path, typer.Argument(help="a new CSV: which, and how")],
+    share: Annotated[float, typer.Option(min=0.0, max=0.6, help="of the clips")] = 0.3,
+    kinds: Annotated[
+        str, typer.Option(help="of dubbed, sentence, shifted, drifting, silent and music, joined by commas")
+    ] = "dubbed,shifted",
+    least_shift: Annotated[float, typer.Option(help="frames")] = 3,
+    most_shift: Annotated[float, typer.Option(help="frames")] = 15,
+    seed: int = 0,
+) -> None:
+    """Spoil clips in a known way, to see what the filter makes of them; nothing in the clips tells which."""
+    with _workspace("spoil"):
+        from syncnet_lib.dataset import noise
+
+        values = {"share": share, "kinds": kinds.split(","), "least_shift": least_shift, "most_shift": most_shift}
+        settings = noise.NoiseSettings.parse(values, "syncnet spoil")
+        counts = noise.spoil_clips(clips, out, truth, settings, seed).kind.value_counts()
+        print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
 
 
 def cells() -> None:

@@ -1,7 +1,6 @@
 """The study of the refinement: clips are spoilt in a known way, and the loop's verdicts and gains are measured."""
 
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,8 @@ CORPORA = {"synthetic": "dubbed", "grid_s1": "sentence"}
 SHARES = (0.3, 0.0, 0.6, 0.1)
 """Of the noise; the one of the claims first."""
 SEEDS = (0, 1, 2)
+VARIANTS = ("noisy", "refined", "repaired")
+"""What is trained on: all clips as they are; those that are kept; and the off-sync ones moved as well."""
 LENGTHS = ("5", "15")
 """Frames of the stretches on which the trained networks are compared."""
 
@@ -76,12 +77,8 @@ def point(
         trainer = rounds.Trainer(val, _settings(train, steps), seed, where, Path(scratch))
         for found in rounds.run(train, None, trainer, settings):
             figures["rounds"].append(judged(found.clips, truth))
-        variants = {
-            "noisy": train,
-            "refined": refinement.refine(train, found.clips, repair=False),
-            "repaired": refinement.refine(train, found.clips, repair=True),
-        }
-        for name, split in variants.items():
+        refined, repaired = (refinement.refine(train, found.clips, repair) for repair in (False, True))
+        for name, split in zip(VARIANTS, (train, refined, repaired), strict=True):
             trainer = rounds.Trainer(val, _settings(split, steps), seed, where, Path(scratch))
             for frames, shares in test_accuracy(trainer.fit(split), splits["test"]).items():
                 figures[f"k{frames}"][name] = shares
@@ -130,11 +127,6 @@ def test_accuracy(model: SyncNet, test: Split) -> dict[str, list[float]]:
         frames: [round(float(np.mean(scoring.right_at(clip, int(frames)))), 4) for clip in distances]
         for frames in LENGTHS
     }
-
-
-def mean_of(shares: Iterable[float]) -> float:
-    """Mean over clips, to four digits."""
-    return round(float(np.mean(list(shares))), 4)
 
 
 def study(corpora_folder: Path, points_folder: Path) -> Study:

@@ -71,3 +71,22 @@ def _without_truth(distances: Float[np.ndarray, "windows shifts"]) -> Float[np.n
     unseen = distances.copy()
     unseen[:, at - scoring.TOLERANCE : at + scoring.TOLERANCE + 1] = np.nan
     return unseen
+
+
+def bootstrap_crossed(values: Float[np.ndarray, "seeds clips"], seed: int = 0, level: float = 0.95) -> dict[str, float]:
+    """Mean over seeds and clips, and the interval in which it lies when both are drawn again.
+
+    Args:
+        values: of the same clips for every seed.
+        seed: of the drawing.
+        level: share of the means between the ends.
+
+    Returns:
+        `mean`, `low`, `high`.
+    """
+    rng, (seeds, clips) = np.random.default_rng(seed), values.shape
+    drawn = [
+        values[np.ix_(rng.integers(seeds, size=seeds), rng.integers(clips, size=clips))].mean() for _ in range(ROUNDS)
+    ]
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
