@@ -13,9 +13,12 @@ import typer
 
 from syncnet_lib import parallel
 from syncnet_lib.dataset import extract, sources
-from syncnet_lib.dataset.splits import PairsSettings, split_groups
+from syncnet_lib.dataset.pairs_settings import PairsSettings
+from syncnet_lib.dataset.settings import ExtractSettings
+from syncnet_lib.dataset.splits import split_groups
 from syncnet_lib.experiment import corpora
 from syncnet_lib.synthetic import corpus
+from syncnet_lib.synthetic.settings import SyntheticSettings
 
 TEST, EVERY = 90, 10
 """Of the GRID talker: the last files in sorted order are the test, every tenth of the others validates."""
@@ -28,7 +31,7 @@ def main(
 ) -> None:
     """Make, extract and pack what is missing."""
     if not (folder / "corpora" / "synthetic.npz").is_file():
-        made, settings = folder / "synthetic", corpus.SyntheticSettings(noisy_share=0.0)
+        made, settings = folder / "synthetic", SyntheticSettings(noisy_share=0.0)
         videos, _ = corpus.make(made, settings, seed=0, workers=workers)
         manifest = _extracted(videos, made, made, workers)
         shares = PairsSettings()
@@ -46,7 +49,7 @@ def main(
 
 
 def _extracted(videos: pd.DataFrame, root: Path, out: Path, workers: int) -> pd.DataFrame:
-    manifest, _ = extract.extract(videos, root, out / "clips", out / "cache", extract.ExtractSettings(), workers)
+    manifest, _ = extract.extract(videos, root, out / "clips", out / "cache", ExtractSettings(), workers)
     return manifest.sort_values("clip_id", ignore_index=True)
 
 

@@ -60,7 +60,7 @@ def doctor(
     Exit code 1 where training will suffer.
     """
     with _workspace("doctor"):
-        from syncnet_lib.dataset.splits import PairsSettings
+        from syncnet_lib.dataset.pairs_settings import PairsSettings
         from syncnet_lib.experiment import config
         from syncnet_lib.experiment import doctor as examination
         from syncnet_lib.training.settings import TrainSettings

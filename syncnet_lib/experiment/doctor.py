@@ -11,7 +11,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from syncnet_lib.dataset import clips
-from syncnet_lib.dataset.splits import SPLITS, PairsSettings
+from syncnet_lib.dataset.pairs_settings import PairsSettings
+from syncnet_lib.dataset.splits import SPLITS
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.model import checkpoint, header, scoring

@@ -20,10 +20,13 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import prepare_mfcc
 from syncnet_lib.model.scoring import VSHIFT
 from syncnet_lib.training import loaders, loop, loss
-from syncnet_lib.training.augment import SharedRandom, Strength, augment
+from syncnet_lib.training.augment import SharedRandom
+from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
 from syncnet_lib.training.sampling import Sampler
 from syncnet_lib.training.settings import TrainSettings
+from syncnet_lib.training.step import Step
+from syncnet_lib.training.timing import PhaseTimer
 from syncnet_lib.training.validation import embed_split
 
 CORPUS = "synthetic"
@@ -185,6 +188,21 @@ class Head(nn.Module):
         return loss.distance(v, a)
 
 
+class HeadStep(Step):
+    """The step of any training, with a head's loss in place of its own.
+
+    Attributes:
+        head: it.
+        progress: 0 at the first step, 1 at the last.
+    """
+
+    head: Head
+    progress = 0.0
+
+    def _loss(self, v: Tensor, a: Tensor, batch: Batch) -> Tensor:
+        return self.head.loss(v, a, batch, self.progress)
+
+
 def point(folder: Path, device: str, *, corpus: str, loss: str, seed: int, steps: int) -> dict[str, Any]:
     """A training under one loss with one seed.
 
@@ -257,24 +275,27 @@ def train(
     optimiser = torch.optim.AdamW(parameters, chosen.lr, weight_decay=DEFAULT.weight_decay)
     sampler = Sampler(split, chosen.batch_size, DEFAULT.samples_per_clip, chosen.kind, seed)
     batches = loaders.Resident.load(split, model.spec, device).batches(map(sampler.epoch, itertools.count(1)))
-    random = SharedRandom(torch.Generator().manual_seed(seed))
-    bf16 = native_precision(device) == "bf16"
+    random, timer = SharedRandom(torch.Generator().manual_seed(seed)), PhaseTimer(device)
+    update = HeadStep(
+        model,
+        optimiser,
+        Ranks.here(),
+        margin=chosen.margin,
+        augmentation=DEFAULT.augmentation,
+        grad_clip=DEFAULT.grad_clip,
+        bf16=native_precision(device) == "bf16",
+        compiled=False,
+    )
+    update.head = head
     total = round(steps * DEFAULT.batch_size / chosen.batch_size)
     every = round(VALIDATE_EVERY * DEFAULT.batch_size / chosen.batch_size)
     values = []
     for step, batch in zip(range(total), batches, strict=False):
         model.train()
-        batch = batch.to(device)
+        timer.at(1, step)
+        update.progress = step / total
         optimiser.param_groups[0]["lr"] = loop.learning_rate(step, total, chosen.lr)
-        video, audio = augment(batch.video, batch.audio, model.spec, Strength(), random)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            v, a = model(video, audio)
-        value = head.loss(v, a, batch, step / total)
-        optimiser.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(parameters, DEFAULT.grad_clip)
-        optimiser.step()
-        values.append(value.detach())
+        values.append(update(batch, random, timer))
         if (step + 1) % every == 0 or step + 1 == total:
             yield step + 1, float(torch.stack(values).mean()), model.eval(), head
             values = []

@@ -16,10 +16,9 @@ from syncnet_lib.media.clock import FRAME_MS
 from syncnet_lib.model import scoring
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training import refinement, rounds
-from syncnet_lib.training.filtering import FilterSettings
 from syncnet_lib.training.refinement import KEPT, OFF_SYNC
 from syncnet_lib.training.sampling import Sampler
-from syncnet_lib.training.settings import TrainSettings
+from syncnet_lib.training.settings import FilterSettings, TrainSettings
 from syncnet_lib.training.validation import split_distances
 
 CORPORA = {"synthetic": "dubbed", "grid_s1": "sentence"}

@@ -10,7 +10,7 @@ def test_what_is_kept_and_how_far_apart_it_is() -> None:
     clips["offset"], clips["confidence"] = [0, 0, 5, 2], [0.5, 0.4, 0.4, 0.1]
     negatives = np.linspace(1.0, 1.4, 50)
     figure = filtering.histograms(clips, negatives, None, 0.9)
-    assert "50.0% of 4 clips are kept; the threshold is 0.90" in text(figure)
+    assert "50.0% of 4 clips are kept; the threshold of distance is 0.90" in text(figure)
     assert has_units(figure)
     groups = pd.Series(["genuine", "genuine", "noisy", "noisy"])
     figure = filtering.histograms(clips, negatives, groups, 0.9)
