@@ -65,7 +65,7 @@ def doctor(
         from syncnet_lib.experiment import doctor as examination
         from syncnet_lib.training.settings import TrainSettings
 
-        sections = config.read(ROOT / "params.yaml", ("train", "pairs")).sections
+        sections = config.read(ROOT / "params.yaml").sections
         found = examination.examine(
             data,
             checkpoint or ROOT / "syncnet_lib" / "weights" / "small.safetensors",

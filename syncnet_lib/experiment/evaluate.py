@@ -195,19 +195,22 @@ def held_out(data: Path) -> pd.DataFrame:
 
 
 def rejected_by_truth(data: Path) -> pd.DataFrame:
-    """What the filter threw out of the training split, by what the clips really are.
+    """What the filter threw out of the training split or moved, by what the clips really are.
 
     Returns:
-        By kind (clean, dubbed, shifted): `clips`, `positives`, `rejected`, `rejected_share`.
+        By kind (clean, dubbed, shifted): `clips`, `positives`, `rejected`, `moved` (kept with audio that was moved) and
+        `rejected_share`.
     """
     verdict = pd.read_parquet(data / "filter" / "windows.parquet")
+    moved = pd.read_parquet(data / "filter" / "clips.parquet").set_index("clip_id").moved
+    verdict["moved"] = verdict.kept & verdict.clip_id.map(moved).ne(0)
     index = pd.read_parquet(data / "pairs" / "train" / "index.parquet").set_index("clip_id")
     kind = known_noise.of(data).set_index("video_id").kind
     verdict["kind"] = verdict.clip_id.map(index.video_id).map(kind).fillna("clean")
     table = verdict.groupby("kind").agg(
-        clips=("clip_id", "nunique"), positives=("kept", "size"), kept=("kept", "sum")
+        clips=("clip_id", "nunique"), positives=("kept", "size"), kept=("kept", "sum"), moved=("moved", "sum")
     )  # fmt: skip
-    table["rejected"] = table.positives - table.pop("kept")
+    table.insert(2, "rejected", table.positives - table.pop("kept"))
     table["rejected_share"] = (table.rejected / table.positives).round(4)
     return table
 

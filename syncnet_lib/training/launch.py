@@ -80,7 +80,9 @@ def fit(
         return
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise InputError("train.processes", f"{processes} on {torch.cuda.device_count()} GPUs", "use auto")
-    assert train.folder is not None, "several processes open the split themselves"
+    if train.folder is None:
+        cause = f"{processes} cannot open a split with moved audio, which is in the memory of this one"
+        raise InputError("train.processes", cause, "use auto, or filter.repair: false")
     with tempfile.TemporaryDirectory() as folder:
         job_file, kept = Path(folder, "job.json"), Path(folder, "kept.npy")
         np.save(kept, train.kept)

@@ -61,6 +61,7 @@ def working_folder(tmp_path: Path) -> Path:
         {"clip_id": ["d", "d", "e", "e"], "window": [0, 1, 0, 1], "kept": [True, False, False, False]}
     )
     verdict.to_parquet(tmp_path / "filter" / "windows.parquet")
+    pd.DataFrame({"clip_id": ["d", "e"], "moved": [4.25, 0.0]}).to_parquet(tmp_path / "filter" / "clips.parquet")
     for seed, (name, offset) in enumerate({"a": 0, "b": 5, "c": 0}.items()):
         write_clip(tmp_path / "clips" / name, seed, offset)
     return tmp_path
@@ -83,6 +84,7 @@ def test_real_videos_count_as_in_sync(working_folder):
 def test_rejections_by_what_clips_really_are(working_folder):
     table = evaluate.rejected_by_truth(working_folder)
     assert table.rejected_share.to_dict() == {"clean": 0.5, "dubbed": 1.0}
+    assert table.moved.to_dict() == {"clean": 1, "dubbed": 0}
 
 
 def test_the_baseline_finds_moved_sound(working_folder):

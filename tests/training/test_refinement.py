@@ -1,6 +1,7 @@
 """Clips in sync, off-sync and dubbed are told apart, and off-sync ones moved into sync."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -88,6 +89,24 @@ def test_repair_puts_every_window_beside_its_own_audio(offset):
     assert lost.tolist() == (list(range(offset)) if offset > 0 else list(range(45 + offset, 45)))
     assert repaired.kept[50:].tolist() == whole.kept[50:].tolist()
     assert repaired.index.moved.tolist() == [offset, 0]
+
+
+def test_what_the_filter_wrote_is_what_training_gets(tmp_path):
+    split = packed.split([50, 60, 40], side=8)
+    clips = dict(zip(split.index.clip_id, [planted(4), planted(0), planted(None)], strict=True))
+    table = refinement.judge_clips([Evidence(clips, 0.8, SURE)])
+    wanted = refinement.refine(split, table, repair=True)
+    table.assign(moved=refinement.moves(table, repair=True)).to_parquet(tmp_path / "clips.parquet")
+    rows = [
+        {"clip_id": name, "window": window, "kept": bool(wanted.kept[start + window])}
+        for name, start, windows in zip(split.index.clip_id, split.starts, split.windows, strict=True)
+        for window in range(windows)
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "windows.parquet")
+    found = refinement.refined(split, tmp_path)
+    np.testing.assert_array_equal(found.kept, wanted.kept)
+    np.testing.assert_array_equal(found.mfcc, wanted.mfcc)
+    assert loop.resolve(TrainSettings(), found, CPU).processes == 1
 
 
 @pytest.mark.slow
