@@ -52,7 +52,7 @@ class Bench:
 
     def measure(self, path: Path, seen: list[Event] | None = None) -> Result:
         """The verdict on a file, by the faces that were seen in one with the same pictures where there is one."""
-        events = None if seen is None else itertools.chain(stream.hear(path, self.settings.vshift), seen)
+        events = None if seen is None else itertools.chain(stream.hear(path, self.settings.vshift + stream.FAR), seen)
         return verdict.measure(path, self.model, self.info, self.settings, events=events)
 
     def clip(self, path: Path, other: Path | None) -> dict[str, Any]:

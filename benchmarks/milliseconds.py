@@ -60,7 +60,7 @@ class Bench:
             InputError: it cannot be measured.
         """
         seen = list(stream.see(path, self.settings, self.model.spec.crop))
-        blocks = stream.hear(path, self.settings.vshift)
+        blocks = stream.hear(path, self.settings.vshift + stream.FAR)
         sound = np.concatenate([event.samples for event in blocks if isinstance(event, stream.AudioBlock)])
         began = time.perf_counter()
         found = self.analyse(path, seen, sound)

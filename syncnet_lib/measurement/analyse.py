@@ -11,7 +11,8 @@ window is left out at shifts at which the file has no audio. With "zero" everyth
 
 import dataclasses
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -89,6 +90,7 @@ class Analysis:
         samples: length of the audio.
         excerpt: samples of where the audio is loud.
         timecode: how the file's own pictures are counted.
+        centre: offset in frames around which was searched.
         notes: what could not be used, and why.
         report: how much of the file could be decoded, and what is damaged or missing.
     """
@@ -98,6 +100,7 @@ class Analysis:
     samples: int
     excerpt: Int16[np.ndarray, " samples"]
     timecode: Timecode = field(default_factory=lambda: Timecode(Fraction(FPS)))
+    centre: int = 0
     notes: list[str] = field(default_factory=list)
     report: Report = field(default_factory=Report)
 
@@ -135,36 +138,43 @@ def analyse(
     Raises:
         InputError: no face, no sound, silence, too short, or not readable.
     """
+    with watched(path, model, settings, device, progress, events) as video:
+        return video.analysis()
+
+
+@contextmanager
+def watched(
+    path: Path,
+    model: SyncNet,
+    settings: InferSettings,
+    device: str = "cpu",
+    progress: bool = False,
+    events: Iterable[Event] | None = None,
+) -> "Iterator[Watched]":
+    """Watch a video; what was seen of it stays on the disk in here, so that it can be measured again around another
+    offset. Arguments and errors as for `analyse`."""
     check(path, settings.cropped)
+    lead = settings.vshift + stream.FAR
     if events is None:
-        events = stream.watch(path, settings, model.spec.crop, settings.cropped, settings.vshift, progress)
+        events = stream.watch(path, settings, model.spec.crop, settings.cropped, lead, progress)
     with tempfile.TemporaryDirectory(prefix="syncnet-") as scratch:
         events = iter(events)
-        soundtrack = listen(path, events, Path(scratch) / "audio.raw", settings.vshift)
-        faces = _Faces(model, device, settings, soundtrack, Path(scratch))
-        end = stream.VideoEnd(0, Report(), Timecode.starting(Fraction(FPS)))
+        soundtrack = listen(path, events, Path(scratch) / "audio.raw", lead)
+        video = Watched(path, model, device, settings, soundtrack, Path(scratch))
         for event in events:
             if isinstance(event, TrackCrops):
-                faces.add(event)
+                video.add(event)
             elif isinstance(event, TrackEnd):
-                faces.end(event)
+                video.end(event)
             elif isinstance(event, stream.VideoEnd):
-                end = event
-    if end.frames < WINDOW_FRAMES + 1:
-        raise InputError(path, f"shorter than one window ({end.frames} frames of 1/{FPS} s)", "give a longer video")
-    if not faces.measured:
-        why = faces.notes[0] if faces.notes else f"no face found in any of {end.frames} frames"
-        raise InputError(path, why, "give a video that shows a talking face")
-    tracks = sorted(faces.measured, key=lambda track: track.number)
-    soundtrack.report.add(end.report)
-    return Analysis(
-        tracks, end.frames, soundtrack.samples, soundtrack.excerpt, end.timecode, faces.notes, soundtrack.report
-    )
+                video.frames, video.timecode = event.frames, event.timecode
+                soundtrack.report.add(event.report)
+        yield video
 
 
 @dataclass
 class _Open:
-    """A track that is being followed: its embeddings so far lie in `spool`."""
+    """A track that is being followed, or was: its embeddings lie in `spool`."""
 
     embedder: Embedder
     spool: BinaryIO
@@ -172,19 +182,22 @@ class _Open:
     boxes: list[np.ndarray] = field(default_factory=list)
 
 
-class _Faces:
+class Watched:
     """The face tracks of a video: embedded while they are seen, measured when they are over.
 
     Attributes:
-        measured: tracks that are over and could be measured.
-        notes: of tracks that could not, and why.
+        frames, timecode: length of the video, and how its own pictures are counted; known when it is over.
     """
 
     def __init__(
-        self, model: SyncNet, device: str, settings: InferSettings, soundtrack: Soundtrack, folder: Path
+        self, path: Path, model: SyncNet, device: str, settings: InferSettings, soundtrack: Soundtrack, folder: Path
     ) -> None:
-        self.measured: list[Measured] = []
-        self.notes: list[str] = []
+        self.frames = 0
+        self.timecode = Timecode.starting(Fraction(FPS))
+        self._path = path
+        self._measured: list[Measured] = []
+        self._notes: list[str] = []
+        self._over: dict[int, tuple[TrackEnd, _Open]] = {}
         self._model, self._device, self._settings = model, device, settings
         self._soundtrack, self._folder = soundtrack, folder
         # The mean of a track is taken off here, over the whole of it, before it is embedded a minute at a time.
@@ -210,25 +223,78 @@ class _Faces:
         opened = self._open.pop(track.number, None)
         span = f"face from {track.first / FPS:.1f} to {(track.last + 1) / FPS:.1f} s"
         if track.refused:
-            self.notes.append(f"{span} not used: {track.refused}")
+            self._notes.append(f"{span} not used: {track.refused}")
         if opened is None:
             return
         self._idle.append(opened.embedder)
-        with opened.spool:
-            if track.refused:
-                return
-            measured = self._measured(track, opened)
+        opened.spool.close()
+        if track.refused:
+            return
+        measured = self._measure(track, opened, 0)
         if measured is None:
-            self.notes.append(f"{span} not used: the sound ends before it")
+            self._notes.append(f"{span} not used: the sound ends before it")
         elif np.isnan(measured.distances).all():
-            self.notes.append(f"{span} not used: there is no sound around it")
+            self._notes.append(f"{span} not used: there is no sound around it")
         else:
-            self.measured.append(measured)
+            self._measured.append(measured)
+            self._over[track.number] = track, opened
 
-    def _measured(self, track: TrackEnd, opened: _Open) -> Measured | None:
-        """The distances of a track; None where the audio ends before it."""
+    def analysis(self, centre: int = 0) -> Analysis:
+        """All that was measured.
+
+        Args:
+            centre: offset in frames around which is searched; another than 0 measures again.
+
+        Raises:
+            InputError: there is nothing that could be measured.
+        """
+        if self.frames < WINDOW_FRAMES + 1:
+            cause = f"shorter than one window ({self.frames} frames of 1/{FPS} s)"
+            raise InputError(self._path, cause, "give a longer video")
+        if not self._measured:
+            why = self._notes[0] if self._notes else f"no face found in any of {self.frames} frames"
+            raise InputError(self._path, why, "give a video that shows a talking face")
+        tracks = self._measured
+        if centre:
+            again = (self._measure(*over, centre) for over in self._over.values())
+            tracks = [track for track in again if track is not None and not np.isnan(track.distances).all()]
+        tracks = sorted(tracks, key=lambda track: track.number)
+        sound = self._soundtrack
+        notes = list(self._notes)
+        return Analysis(tracks, self.frames, sound.samples, sound.excerpt, self.timecode, centre, notes, sound.report)
+
+    def pieces(self, number: int, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The embeddings of a track in portions, each with the audio around it.
+
+        Args:
+            number: of a track that was measured.
+            reach: frames.
+
+        Yields:
+            (n, D) float32 of windows that follow each other, and (n + 2 reach, D) of the audio from `reach` frames
+            before the first of them on; NaN where there is none.
+        """
+        track, opened = self._over[number]
+        video = self._video(opened)
+        first = self._soundtrack.lead + track.first
+        mean = self._cepstral_mean(first - reach, first + len(video) + WINDOW_FRAMES + reach)
+        for start in range(0, len(video), features.PORTION):
+            part = np.asarray(video[start : start + features.PORTION])
+            yield part, self._around(first + start - reach, len(part) + 2 * reach, mean, 0, self._heard)
+
+    def _video(self, opened: _Open) -> np.ndarray:
+        """(N, D) float32 embeddings of a track that is over."""
+        return np.memmap(opened.spool.name, np.float32, "r", shape=(opened.windows, self._audio.spec.embedding))
+
+    @property
+    def _heard(self) -> tuple[int, int]:
+        """The first window of the soundtrack with audio, and the one after the last."""
+        return self._soundtrack.first, self._soundtrack.stop
+
+    def _measure(self, track: TrackEnd, opened: _Open, centre: int) -> Measured | None:
+        """The distances of a track around an offset; None where the audio ends before it."""
         soundtrack = self._soundtrack
-        start = soundtrack.lead + track.first
+        start = soundtrack.lead + track.first - centre
         length = track.last + 1 - track.first
         # Masked, a window without audio of its own still has that of other shifts; zero-padded, it is left out.
         heard = len(soundtrack.levels) - start if self._settings.edges == "zero" else length
@@ -236,8 +302,7 @@ class _Faces:
         if windows < 1:
             return None
         frames = windows + WINDOW_FRAMES
-        opened.spool.flush()
-        video = np.memmap(opened.spool, np.float32, "r", shape=(opened.windows, self._audio.spec.embedding))
+        video = self._video(opened)
         speech = np.zeros(frames, bool)
         levels = soundtrack.levels[start : start + frames]
         if len(levels):
@@ -255,29 +320,34 @@ class _Faces:
     def _distances(self, video: np.ndarray, first: int, frame: int) -> tuple[np.ndarray, fine.Rows]:
         """(N, S) float32 distances of (N, D) video embeddings, whose first window begins with frame `first` of the
         soundtrack and `frame` of the video, and those at steps of 10 ms."""
-        soundtrack, vshift = self._soundtrack, self._settings.vshift
-        zero = self._settings.edges == "zero"
+        vshift = self._settings.vshift
         windows = len(video)
         mean = self._cepstral_mean(first - vshift, first + windows + WINDOW_FRAMES + vshift)
-        low, high = (first, first + windows) if zero else (soundtrack.first, soundtrack.stop)
+        limits = (first, first + windows) if self._settings.edges == "zero" else self._heard
         found = np.empty((windows, 2 * vshift + 1), np.float32)
         rows = fine.Rows.empty(frame, windows, 2 * vshift + 1)
         for start in range(0, windows, features.PORTION):
             stop = min(start + features.PORTION, windows)
             steps = np.empty((stop - start, 2 * vshift + 1, fine.PHASES), np.float32)
             for phase in range(fine.PHASES):
-                around = np.full((stop - start + 2 * vshift, video.shape[1]), 0.0 if zero else np.nan, np.float32)
-                begin = first + start - vshift
-                last = (len(soundtrack.mfcc) - phase - WINDOW_MFCC) // MFCC_PER_FRAME + 1
-                inside = max(begin, low), min(begin + len(around), high, last)
-                if inside[0] < inside[1]:
-                    spans = (inside[0] * MFCC_PER_FRAME, (inside[1] - 1) * MFCC_PER_FRAME + WINDOW_MFCC)
-                    heard = soundtrack.mfcc[spans[0] + phase : spans[1] + phase]
-                    around[inside[0] - begin : inside[1] - begin] = self._audio.audio(heard - mean)
+                around = self._around(first + start - vshift, stop - start + 2 * vshift, mean, phase, limits)
                 steps[:, :, phase] = scoring.padded_distances(np.asarray(video[start:stop]), around)
             found[start:stop] = steps[:, :, 0]
             rows.add(frame + start, steps.reshape(stop - start, -1))
         return found, rows
+
+    def _around(self, begin: int, count: int, mean: np.ndarray, phase: int, limits: tuple[int, int]) -> np.ndarray:
+        """(count, D) float32 embeddings of the audio from a frame of the soundtrack on, `phase` MFCC steps later; what
+        lies outside of the limits is nan, or 0 as in [syncnet_python]."""
+        fill = 0.0 if self._settings.edges == "zero" else np.nan
+        around = np.full((count, self._audio.spec.embedding), fill, np.float32)
+        mfcc = self._soundtrack.mfcc
+        last = (len(mfcc) - phase - WINDOW_MFCC) // MFCC_PER_FRAME + 1
+        low, high = max(begin, limits[0]), min(begin + count, limits[1], last)
+        if low < high:
+            steps = mfcc[low * MFCC_PER_FRAME + phase : (high - 1) * MFCC_PER_FRAME + phase + WINDOW_MFCC]
+            around[low - begin : high - begin] = self._audio.audio(steps - mean)
+        return around
 
     def _cepstral_mean(self, begin: int, end: int) -> np.ndarray:
         """(13,) float32 mean MFCC of all audio that a search looks at, so that it stays the same when audio is moved;

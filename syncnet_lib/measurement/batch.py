@@ -45,7 +45,7 @@ TIME_LIMIT, LEAST_SECONDS = 20, 60
 extraction."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
-VERSION = 4
+VERSION = 5
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
 Outcome = Result | Failure
@@ -182,16 +182,16 @@ def _decoding(path: Path, options: Options) -> contextlib.closing[prefetch.Apart
     return contextlib.closing(prefetch.Apart(_decode, *arguments, count=AHEAD))
 
 
-def _decode(path: Path, crop: Crop, cropped: bool, lead: int, least: float = LEAST_SECONDS) -> Iterator[Event]:
+def _decode(path: Path, crop: Crop, cropped: bool, vshift: int, least: float = LEAST_SECONDS) -> Iterator[Event]:
     import cv2
 
     from syncnet_lib.faces.settings import TrackSettings
-    from syncnet_lib.measurement.stream import watch
+    from syncnet_lib.measurement.stream import FAR, watch
 
     cv2.setNumThreads(1)  # the tracker's pictures are small
     _use_own_bars()
     with _limited(path, least):
-        yield from watch(path, TrackSettings(), crop, cropped, lead, progress=True)
+        yield from watch(path, TrackSettings(), crop, cropped, vshift + FAR, progress=True)
 
 
 @contextlib.contextmanager
@@ -257,12 +257,10 @@ def _move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
 
 
 def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
-    from syncnet_lib.measurement import analyse, overlay, verdict
+    from syncnet_lib.measurement import overlay, verdict
 
     model, info = checkpoints.load(options.checkpoint, options.device)
-    settings = _settings(model, options)
-    found = analyse.analyse(path, model, settings, str(model.mfcc_mean.device), progress=True)
-    result = verdict.judge(path, found, info, settings)
+    found, result = verdict.examine(path, model, info, _settings(model, options), progress=True)
     return result, overlay.render(path, out, found, result)
 
 

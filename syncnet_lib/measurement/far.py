@@ -6,13 +6,13 @@ were looked at (`verdict.needed_confidence`). Where another offset far from it f
 timing, music, a loop) nothing is answered.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float32, Int
 
+from syncnet_lib.measurement.analyse import Watched
 from syncnet_lib.measurement.stream import FAR
 from syncnet_lib.model import scoring
 
@@ -23,13 +23,6 @@ LEAST = 0.5
 RIVAL = 0.75
 """Share of the candidate's depth from which another minimum is one to reckon with."""
 SHIFTS = 2 * FAR + 1
-
-
-class Faces(Protocol):
-    """What a coarse search needs of a video that was watched."""
-
-    def pieces(self, number: int, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Embeddings of a track in portions; see `Watched.pieces`."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +38,11 @@ class Candidate:
     rivals: tuple[int, ...]
 
 
-def search(faces: Faces, tracks: Iterable[int]) -> Candidate | None:
+def search(video: Watched, tracks: Iterable[int]) -> Candidate | None:
     """Compare tracks with all audio within FAR frames.
 
     Args:
-        faces: of a video.
+        video: what was seen of it.
         tracks: numbers of the tracks that count.
 
     Returns:
@@ -57,8 +50,8 @@ def search(faces: Faces, tracks: Iterable[int]) -> Candidate | None:
     """
     sums, counts = np.zeros(SHIFTS), np.zeros(SHIFTS, np.int64)
     for number in tracks:
-        for video, audio in faces.pieces(number, FAR):
-            found = _distances(video[::STRIDE], audio)
+        for lips, audio in video.pieces(number, FAR):
+            found = _distances(lips[::STRIDE], audio)
             known = ~np.isnan(found)
             sums += np.where(known, found, 0).sum(axis=0)
             counts += known.sum(axis=0)

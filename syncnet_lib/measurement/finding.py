@@ -47,6 +47,8 @@ def sentence(
         return f"no threshold known for this checkpoint, so check by eye; least distance where {words(offset, ms)}"
     if vshift < FURTHER and (sureness == "none" or (sureness == "doubtful" and abs(offset) == vshift)):
         return f"nothing found within ±{vshift * FRAME_MS} ms: search further with --vshift {FURTHER}"
+    if sureness == "none":
+        return f"nothing found within ±{vshift * FRAME_MS / 1000:g} s: {'; '.join(doubts)}"
     if sureness != "sure":
         return f"not sure: {'; '.join(doubts)}"
     if drift:

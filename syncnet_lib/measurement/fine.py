@@ -88,6 +88,11 @@ class Estimate:
     low: float
     high: float
 
+    def moved(self, frames: int) -> "Estimate":
+        """The same where the audio was moved by so many frames before."""
+        ms = frames * FRAME_MS
+        return Estimate(self.ms + ms, self.low + ms, self.high + ms)
+
     @property
     def interval(self) -> tuple[float, float]:
         """Its ends, the lower one first."""

@@ -28,6 +28,8 @@ from syncnet_lib.media.report import Report
 from syncnet_lib.media.timecode import Timecode, timecode_of
 
 Crop = Literal["mouth", "face"]
+FAR = 10 * FPS
+"""Frames to each side, 10 s, that are searched where nothing is found near; the audio begins so much earlier."""
 
 
 @dataclass(frozen=True)

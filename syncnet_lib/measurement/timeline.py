@@ -44,10 +44,13 @@ class Timeline:
         frames: length of the video.
         needed: confidence from which a stretch is sure; None where no threshold is known.
         timecode: how the file's own pictures are counted.
+        centre: offset in frames around which was searched.
     """
 
-    def __init__(self, tracks: list[Measured], frames: int, needed: float | None, timecode: Timecode) -> None:
-        self._needed, self._timecode = needed, timecode
+    def __init__(
+        self, tracks: list[Measured], frames: int, needed: float | None, timecode: Timecode, centre: int = 0
+    ) -> None:
+        self._needed, self._timecode, self._centre = needed, timecode, centre
         self._rows = [track.rows for track in tracks]
         shape = frames // BLOCK + 1, tracks[0].distances.shape[1]
         self._reach = shape[1] // 2
@@ -91,13 +94,13 @@ class Timeline:
         begin = start * BLOCK / FPS
         end = min(stop * BLOCK + WINDOW_FRAMES, self._end) / FPS if last else stop * BLOCK / FPS
         offset = scoring.offset(self._curve(start, stop))
-        near = fine.estimate(self._rows, [1.0] * len(self._rows), offset, start, stop)
+        near = fine.estimate(self._rows, [1.0] * len(self._rows), offset, start, stop).moved(self._centre)
         return Segment(
             start_s=begin,
             end_s=end,
             start_timecode=self._timecode.at(begin),
             end_timecode=self._timecode.at(end),
-            offset_frames=offset,
+            offset_frames=self._centre + offset,
             offset_ms=near.ms,
             offset_interval_ms=near.interval,
             confidence=self._confidence(start, stop),
@@ -177,8 +180,8 @@ class Timeline:
             ppm_high=high * million,
             start_s=start,
             end_s=end,
-            start_frames=at_zero + slope * start,
-            end_frames=at_zero + slope * end,
+            start_frames=self._centre + at_zero + slope * start,
+            end_frames=self._centre + at_zero + slope * end,
         )
 
     def runaway(self) -> Drift | None:
@@ -216,8 +219,8 @@ class Timeline:
             ppm_high=ppm + error,
             start_s=first,
             end_s=last,
-            start_frames=start + rate * first,
-            end_frames=start + rate * last,
+            start_frames=self._centre + start + rate * first,
+            end_frames=self._centre + start + rate * last,
         )
 
     def follows(self, drift: Drift) -> bool:

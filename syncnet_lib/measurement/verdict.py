@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from syncnet_lib.errors import shown
-from syncnet_lib.measurement import finding, fine
-from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, analyse
+from syncnet_lib.measurement import far, finding, fine
+from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, Watched, watched
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
-from syncnet_lib.measurement.stream import Event
+from syncnet_lib.measurement.stream import FAR, Event
 from syncnet_lib.measurement.timeline import SURE_WINDOWS, Timeline
 from syncnet_lib.measurement.voice import speech_seconds
-from syncnet_lib.media.clock import FPS, SAMPLE_RATE
+from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
 from syncnet_lib.model.networks import SyncNet
@@ -41,7 +41,9 @@ SHARED = 0.5
 """Share of the shorter of two tracks that both must be seen in to be compared."""
 
 
-def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings) -> Result:
+def judge(
+    path: Path, found: Analysis, model: ModelInfo, settings: InferSettings, candidate: far.Candidate | None = None
+) -> Result:
     """The verdict on a measured video.
 
     Args:
@@ -49,18 +51,21 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
         found: of `analyse`.
         model: which model measured.
         settings: those of `analyse`.
+        candidate: of a search further away, where there was one.
     """
     speakers = speaking(found.tracks)
     used = [track for track in found.tracks if track.number in speakers] or found.tracks
     curves = [scoring.mean_distances(track.distances) for track in used]
     weights = [max(scoring.confidence(curve), LEAST_WEIGHT) for curve in curves]
     means = _combined(curves, [weight * track.windows for weight, track in zip(weights, used, strict=True)])
-    offset, confidence = scoring.offset(means), scoring.confidence(means)
-    near = fine.estimate([track.rows for track in used], weights, offset)
-    least = settings.vshift - offset
+    local, confidence = scoring.offset(means), scoring.confidence(means)
+    offset = found.centre + local
+    near = fine.estimate([track.rows for track in used], weights, local).moved(found.centre)
+    least = settings.vshift - local
     windows = sum(int((~np.isnan(track.distances[:, least])).sum()) for track in used)
-    needed = needed_confidence(model, windows, len(means), _beside(found.tracks, used))
-    timeline = Timeline(used, found.frames, needed, found.timecode)
+    shifts = far.SHIFTS if found.centre else len(means)
+    needed = needed_confidence(model, windows, shifts, _beside(found.tracks, used))
+    timeline = Timeline(used, found.frames, needed, found.timecode, found.centre)
     segments = timeline.segments()
     sure = sureness(confidence, needed)
     drift = timeline.drift(segments)
@@ -71,10 +76,15 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
         elif runaway := timeline.runaway():
             drift, sure = runaway, "sure"
     doubts = list(_doubts(used, windows))
+    if candidate is not None and candidate.rivals and sure != "sure":
+        doubts = [
+            f"several offsets fit ({_spoken(candidate)}), as of repeated sentences or music: give another stretch"
+        ]
     mute = "" if sure in ("sure", "unknown") else _mute(found, not speakers)
     if rivals(found.tracks, speakers) and sure != "unknown":
         doubts = ["which of the faces speaks cannot be told: crop the video to the one that does"]
         sure = "doubtful"
+    searched = settings.vshift if candidate is None else FAR
     return Result(
         path=shown(path),
         offset_frames=offset,
@@ -83,21 +93,20 @@ def judge(path: Path, found: Analysis, model: ModelInfo, settings: InferSettings
         offset_file_frames=near.ms * float(found.timecode.rate) / 1000,
         confidence=confidence,
         sureness=sure,
-        verdict=finding.sentence(
-            offset, near.ms, sure, segments, finding.significant(drift), doubts, settings.vshift, mute
-        ),
+        verdict=finding.sentence(offset, near.ms, sure, segments, finding.significant(drift), doubts, searched, mute),
         min_distance=float(np.nanmin(means)),
         mean_distances=means.tolist(),
+        search_centre=found.centre,
         frame_rate=float(found.timecode.rate),
         frames_used=found.report.used,
         frames_in_file=max(found.report.pictures, found.report.used),
-        tracks=[_track_result(track, track.number in speakers, settings.edges) for track in found.tracks],
+        tracks=[_track_result(track, track.number in speakers, settings.edges, found.centre) for track in found.tracks],
         segments=segments,
         drift=drift,
         model=model,
         settings=settings.model_dump(),
         warnings=[
-            *_warnings(found, offset, sure, segments, drift, settings, not speakers),
+            *_warnings(found, local, sure, segments, drift, settings, not speakers),
             *found.notes,
             *found.report.texts,
         ],
@@ -110,7 +119,8 @@ def needed_confidence(model: ModelInfo, windows: int, shifts: int = USUAL_SHIFTS
     Args:
         model: whose threshold holds; None is returned where it has none.
         windows: whose mean it is; fewer than the threshold was measured on need more confidence, as the noise of a mean
-            goes with the inverse square root of their number.
+            goes with the inverse square root of their number. More never need less than the threshold, but they make
+            up for a wider search or more faces.
         shifts: how many were searched.
         faces: how many were seen at a time, of which the surest is taken: the largest of n values of noise grows with
             the square root of log n.
@@ -118,10 +128,10 @@ def needed_confidence(model: ModelInfo, windows: int, shifts: int = USUAL_SHIFTS
     if model.threshold is None:
         return None
     usual = model.threshold_windows or SURE_WINDOWS
-    fewer = max(1.0, usual / max(windows, 1)) ** 0.5
+    fewer = (usual / max(windows, 1)) ** 0.5
     wider = max(1.0, shifts / USUAL_SHIFTS) ** WIDER
     more = (math.log(USUAL_SHIFTS * faces) / math.log(USUAL_SHIFTS)) ** 0.5
-    return model.threshold * fewer * wider * more
+    return model.threshold * max(1.0, fewer * wider * more)
 
 
 def sureness(confidence: float, needed: float | None) -> Sureness:
@@ -205,17 +215,17 @@ def _combined(curves: list[np.ndarray], weights: list[float]) -> np.ndarray:
     return np.divide(sums, total, out=np.full(len(total), np.nan), where=total > 0).astype(np.float32)
 
 
-def _track_result(track: Measured, speaks: bool, edges: Edges) -> TrackResult:
+def _track_result(track: Measured, speaks: bool, edges: Edges, centre: int) -> TrackResult:
     means = scoring.mean_distances(track.distances)
     offset = scoring.offset(means)
-    near = fine.estimate([track.rows], [1.0], offset)
+    near = fine.estimate([track.rows], [1.0], offset).moved(centre)
     return TrackResult(
         track=track.number,
         shot=track.shot,
         start_s=track.first / FPS,
         end_s=(track.first + track.frames) / FPS,
         speaking=speaks,
-        offset_frames=offset,
+        offset_frames=centre + offset,
         offset_ms=near.ms,
         offset_interval_ms=near.interval,
         confidence=scoring.confidence(means),
@@ -239,6 +249,8 @@ def _warnings(
         yield f"the {what[0]} end {abs(longer):.2f} s before the {what[1]}".replace("sound end", "sound ends")
     if unspoken:
         yield "no face speaks while it is seen"
+    if found.centre:
+        yield f"nothing within ±{settings.vshift * FRAME_MS} ms: found by a search of ±{FAR // FPS} s"
     if sure in ("sure", "unknown") and abs(offset) == settings.vshift:
         yield f"the least distance is at the end of the search (±{settings.vshift} frames): search further"
     if sure == "sure":
@@ -257,6 +269,47 @@ def measure(
     progress: bool = False,
     events: Iterable[Event] | None = None,
 ) -> Result:
-    """Measure one video; see `analyse` and `judge`."""
-    found = analyse(path, model, settings, str(model.mfcc_mean.device), progress, events)
-    return judge(path, found, info, settings)
+    """Measure one video; see `examine`."""
+    return examine(path, model, info, settings, progress, events)[1]
+
+
+def examine(
+    path: Path,
+    model: SyncNet,
+    info: ModelInfo,
+    settings: InferSettings,
+    progress: bool = False,
+    events: Iterable[Event] | None = None,
+) -> tuple[Analysis, Result]:
+    """Measure one video and judge it; see `analyse` and `judge`. Where nothing is found within the search, all offsets
+    within FAR frames are tried, unless shifts beyond a track are compared with zeros."""
+    with watched(path, model, settings, str(model.mfcc_mean.device), progress, events) as video:
+        found = video.analysis()
+        near = judge(path, found, info, settings)
+        if near.sureness not in ("doubtful", "none") or settings.edges == "zero":
+            return found, near
+        return _further(path, video, found, near, info, settings)
+
+
+def _further(
+    path: Path, video: Watched, found: Analysis, near: Result, info: ModelInfo, settings: InferSettings
+) -> tuple[Analysis, Result]:
+    """The verdict around the best of all offsets within FAR frames, or the near one with what the search says."""
+    speakers = speaking(found.tracks) or {track.number for track in found.tracks}
+    if rivals(found.tracks, speakers):
+        return found, near
+    candidate = far.search(video, sorted(speakers))
+    if candidate is None:
+        return found, near
+    if abs(candidate.offset) > settings.vshift and not candidate.rivals:
+        around = video.analysis(candidate.offset)
+        if around.tracks:
+            wide = judge(path, around, info, settings, candidate)
+            if wide.sureness == "sure":
+                return around, wide
+    return found, judge(path, found, info, settings, candidate)
+
+
+def _spoken(candidate: far.Candidate) -> str:
+    """The offsets between which a search cannot decide."""
+    return ", ".join(f"{offset * FRAME_MS:+d} ms" for offset in sorted({candidate.offset, *candidate.rivals[:3]}))

@@ -109,8 +109,9 @@ class _Source:
             gap = position - self._cursor
             if gap > MAX_GAP * SAMPLE_RATE:
                 raise jump(self._path, Fraction(self._cursor, SAMPLE_RATE), start - self._origin)
-            if abs(gap) > FREEZE * SAMPLE_RATE:
-                self._note_gap(max(self._cursor, 0) / SAMPLE_RATE, position / SAMPLE_RATE, begun)
+            seen = max(self._cursor, 0)  # sound before the first picture is not missed
+            if abs(position - seen) > FREEZE * SAMPLE_RATE:
+                self._note_gap(seen / SAMPLE_RATE, position / SAMPLE_RATE, begun)
             begun = True
             self._samples += len(block.mix)
             while position > self._cursor:

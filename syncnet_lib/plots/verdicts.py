@@ -28,14 +28,15 @@ def shift_curve(curves: Mapping[str, Float[np.ndarray, "shifts"]], title: str) -
     return figure
 
 
-def _draw_shifts(axes: Axes, curves: Mapping[str, np.ndarray], title: str) -> None:
+def _draw_shifts(axes: Axes, curves: Mapping[str, np.ndarray], title: str, centre: int = 0) -> None:
     style.label(axes, title, f"offset: audio ahead of video by (frames of {FRAME_MS} ms)", "mean distance")
     for (name, means), colour in zip(curves.items(), (style.NEUTRAL, style.GENUINE, style.FALSE), strict=False):
-        at = len(means) // 2 - np.arange(len(means))
-        best, sure = scoring.offset(means), scoring.confidence(means)
+        at = centre + len(means) // 2 - np.arange(len(means))
+        best, sure = centre + scoring.offset(means), scoring.confidence(means)
         axes.plot(at, means, color=colour, label=f"{name}: offset {best:+d}, confidence {sure:.2f}")
         axes.plot(best, np.nanmin(means), "o", color=colour)
-    axes.axvline(0, color="black", alpha=0.2, linewidth=0.8)
+    if centre == 0:
+        axes.axvline(0, color="black", alpha=0.2, linewidth=0.8)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.25 * (high - low))  # room for the legend above the curves
     axes.legend(frameon=False, loc="upper left")
@@ -127,7 +128,7 @@ def measurement(result: Mapping[str, Any], title: str) -> Figure:
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     means = np.array(result["mean_distances"], float)
-    _draw_shifts(left, {Path(result["path"]).name: means}, title)
+    _draw_shifts(left, {Path(result["path"]).name: means}, title, result["search_centre"])
     colours = (style.GENUINE, style.FALSE, style.ACCENT, style.NEUTRAL)
     for track, colour in zip(result["tracks"], itertools.cycle(colours), strict=False):
         values = np.array(track["frame_confidence"], float)
