@@ -20,7 +20,7 @@ from syncnet_lib.experiment import cli as experiment
 if TYPE_CHECKING:
     from syncnet_lib.measurement.batch import Options
     from syncnet_lib.measurement.journal import Journal
-    from syncnet_lib.measurement.result import Failure, Result
+    from syncnet_lib.measurement.result import Failure, Limits, Result
 
 DONE, OUT_OF_SYNC, ERROR, INTERRUPTED = 0, 1, 2, 130
 STDOUT = Path("-")
@@ -32,6 +32,8 @@ TRACES.addHandler(logging.StreamHandler())
 
 MEASURE, WORKSPACE = "Measure", "Training workspace"
 """Groups of commands in `syncnet --help`."""
+PART, SOUND, FACES = "Part of a video", "Which sound", "Faces"
+"""Groups of options of `syncnet offset`."""
 
 
 class Boundary(typer.core.TyperGroup):
@@ -126,6 +128,31 @@ def offset(
         float | None, typer.Option(min=0, help="in place of a standard: ms the sound may be ahead")
     ] = None,
     late: Annotated[float | None, typer.Option(min=0, help="and ms it may be behind")] = None,
+    start: Annotated[float, typer.Option(min=0, help="seconds from which is measured", rich_help_panel=PART)] = 0.0,
+    end: Annotated[float, typer.Option(min=0, help="seconds up to which; 0 for the end", rich_help_panel=PART)] = 0.0,
+    sample: Annotated[
+        str, typer.Option(help="only stretches of it, evenly spread, e.g. 6x25s for long films", rich_help_panel=PART)
+    ] = "",
+    audio_track: Annotated[
+        int, typer.Option(min=0, help="number from 1; 0 for the one with speech", rich_help_panel=SOUND)
+    ] = 0,
+    channel: Annotated[str, typer.Option(help="left, right, centre, or e.g. BL", rich_help_panel=SOUND)] = "",
+    audio: Annotated[
+        Path | None,
+        typer.Option(help="a file with the sound, e.g. a dub, from the first picture on", rich_help_panel=SOUND),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="compare the sound with that of a file, or with the audio track of that number, instead of with faces",
+            rich_help_panel=SOUND,
+        ),
+    ] = None,
+    min_face: Annotated[int, typer.Option(min=1, help="smallest face, pixels", rich_help_panel=FACES)] = 40,
+    min_track: Annotated[int, typer.Option(min=5, help="shortest face track, frames", rich_help_panel=FACES)] = 15,
+    shot_threshold: Annotated[
+        float, typer.Option(min=0.1, help="change of colour that is a cut, 0-255", rich_help_panel=FACES)
+    ] = 27.0,
 ) -> None:
     """Measure how far the sound is ahead of the lips (+) or behind (-), in frames of 40 ms.
 
@@ -138,13 +165,24 @@ def offset(
     from syncnet_lib.measurement import standard as standards
     from syncnet_lib.measurement.journal import Journal
     from syncnet_lib.measurement.result import Result
+    from syncnet_lib.measurement.settings import WatchSettings
 
     limits = standards.find(standard, early, late)
 
     def held(outcome: "Result | Failure") -> "Result | Failure":
         return standards.held_against(outcome, limits) if limits and isinstance(outcome, Result) else outcome
 
-    options = batch.Options(checkpoint, device, vshift, edges, cropped)
+    watching = WatchSettings.parse(
+        {
+            **{"start": start, "end": end, "sample": sample},
+            **{"audio_track": audio_track, "channel": channel, "audio": str(audio or "")},
+            **{"min_face_size": min_face, "min_track": min_track, "shot_threshold": shot_threshold},
+        },
+        "options",
+    )
+    if reference is not None:
+        raise typer.Exit(_compare(videos, missing, max(audio_track, 1), reference, limits, json_to, csv_to))
+    options = batch.Options(checkpoint, device, vshift, edges, cropped, watching=watching)
     with Journal(outputs[0] if outputs else None) as journal:
         outcomes = [*missing, *map(held, _measure(videos, options, workers, journal, plot))]
         if json_to:
@@ -300,6 +338,42 @@ def _say(result: "Result", name: str) -> None:
     print(f"{name}: {result.verdict} (confidence {result.confidence:.3g}, {result.meaning})")
     for warning in result.warnings:
         print(f"{name}: note: {warning}")
+
+
+def _compare(
+    videos: Sequence[Path],
+    missing: "Sequence[Failure]",
+    track: int,
+    reference: str,
+    limits: "Limits | None",
+    json_to: Path | None,
+    csv_to: Path | None,
+) -> int:
+    """Compare the sound of videos with a reference; gives the exit code."""
+    from syncnet_lib.errors import InputError
+    from syncnet_lib.measurement import finding, output, table
+    from syncnet_lib.measurement.batch import failure
+    from syncnet_lib.measurement.reference import ReferenceOffset, compare
+
+    outcomes: list[ReferenceOffset | Failure] = [*missing]
+    for video in videos:
+        try:
+            found = compare(video, track, reference)
+            outcomes.append(found if limits is None else found.held_against(limits))
+        except InputError as error:
+            outcomes.append(failure(video, error))
+    compared = [outcome for outcome in outcomes if isinstance(outcome, ReferenceOffset)]
+    if json_to:
+        output.write_json(json_to, (outcome.model_dump_json() for outcome in outcomes))
+    if csv_to:
+        output.write_csv(csv_to, output.REFERENCE_COLUMNS, map(output.reference_row, outcomes))
+    if compared and STDOUT not in (json_to, csv_to):
+        table.show(table.references(compared))
+    failed = _list_failures([outcome for outcome in outcomes if not isinstance(outcome, ReferenceOffset)])
+    gates = {finding.GATES[each.compliance] for each in compared if each.compliance is not None}
+    if failed or "unsure" in gates or not all(each.sure for each in compared):
+        return ERROR
+    return OUT_OF_SYNC if "out" in gates else DONE
 
 
 def _videos(names: Sequence[str], cropped: bool) -> "tuple[list[Path], list[Failure]]":

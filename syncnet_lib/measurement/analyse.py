@@ -23,9 +23,9 @@ from jaxtyping import Bool, Float32, Int16
 from pydantic import Field
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.faces.settings import TrackSettings
 from syncnet_lib.measurement import fine, stream
 from syncnet_lib.measurement.inputs import check
+from syncnet_lib.measurement.settings import WatchSettings
 from syncnet_lib.measurement.soundtrack import DIGITAL_SILENCE, Soundtrack, listen
 from syncnet_lib.measurement.stream import Event, TrackCrops, TrackEnd
 from syncnet_lib.media import features
@@ -40,7 +40,7 @@ from syncnet_lib.model.networks import SyncNet
 Edges = Literal["mask", "zero"]
 
 
-class InferSettings(TrackSettings):
+class InferSettings(WatchSettings):
     """How a video is measured."""
 
     vshift: int = Field(scoring.VSHIFT, ge=1)
@@ -106,7 +106,12 @@ class Analysis:
 
 
 def settings_for(
-    model: SyncNet, vshift: int, edges: Edges | None, cropped: bool, precision: Asked = "auto"
+    model: SyncNet,
+    vshift: int,
+    edges: Edges | None,
+    cropped: bool,
+    precision: Asked = "auto",
+    watching: WatchSettings | None = None,
 ) -> InferSettings:
     """Settings with the edges that a model's published scores have where none are asked for.
 
@@ -114,7 +119,7 @@ def settings_for(
         InputError: a value out of range.
     """
     values = {"vshift": vshift, "edges": edges or model.spec.edges, "cropped": cropped, "precision": precision}
-    return InferSettings.parse(values, "settings")
+    return InferSettings.parse((watching or WatchSettings()).model_dump() | values, "settings")
 
 
 def analyse(

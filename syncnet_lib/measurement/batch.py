@@ -19,7 +19,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -27,9 +27,10 @@ from typing import TYPE_CHECKING, TypeVar
 from syncnet_lib import files, parallel, prefetch
 from syncnet_lib.errors import InputError, shown
 from syncnet_lib.failures import explained
-from syncnet_lib.measurement import checkpoints, journal
+from syncnet_lib.measurement import checkpoints, inputs, journal
 from syncnet_lib.measurement.journal import Journal
 from syncnet_lib.measurement.result import Failure, Result
+from syncnet_lib.measurement.settings import WatchSettings
 
 if TYPE_CHECKING:
     from syncnet_lib.measurement.analyse import Edges, InferSettings
@@ -59,7 +60,7 @@ class Options:
     Attributes:
         checkpoint: name or file.
         device: auto, cpu or cuda.
-        vshift, edges, cropped, precision: as for `analyse.settings_for`.
+        vshift, edges, cropped, precision, watching: as for `analyse.settings_for`.
     """
 
     checkpoint: str
@@ -68,6 +69,7 @@ class Options:
     edges: Edges | None
     cropped: bool
     precision: Asked = "auto"
+    watching: WatchSettings = field(default_factory=WatchSettings)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def run(paths: Sequence[Path], options: Options, workers: int | None, kept: Jour
     with _decoding(paths[0], options) if alone else contextlib.nullcontext() as events:
         with stopping_at_once():
             model, info = checkpoints.load(options.checkpoint, options.device)
-            same = [VERSION, info.sha256, _settings(model, options).model_dump()]
+            same = [VERSION, info.sha256, _settings(model, options).model_dump(), _other_audio(options)]
         todo = []
         for path in paths:
             result = kept.find(path, same)
@@ -178,20 +180,21 @@ def failure(path: Path | str, error: Exception) -> Failure:
 
 def _decoding(path: Path, options: Options) -> contextlib.closing[prefetch.Apart[Event]]:
     """A process that decodes a video with the settings that measurements have."""
-    arguments = path, checkpoints.crop(options.checkpoint), options.cropped, options.vshift
+    arguments = path, checkpoints.crop(options.checkpoint), options.cropped, options.vshift, options.watching
     return contextlib.closing(prefetch.Apart(_decode, *arguments, count=AHEAD))
 
 
-def _decode(path: Path, crop: Crop, cropped: bool, vshift: int, least: float = LEAST_SECONDS) -> Iterator[Event]:
+def _decode(
+    path: Path, crop: Crop, cropped: bool, vshift: int, watching: WatchSettings, least: float = LEAST_SECONDS
+) -> Iterator[Event]:
     import cv2
 
-    from syncnet_lib.faces.settings import TrackSettings
     from syncnet_lib.measurement.stream import FAR, watch
 
     cv2.setNumThreads(1)  # the tracker's pictures are small
     _use_own_bars()
     with _limited(path, least):
-        yield from watch(path, TrackSettings(), crop, cropped, vshift + FAR, progress=True)
+        yield from watch(path, watching, crop, cropped, vshift + FAR, progress=True)
 
 
 @contextlib.contextmanager
@@ -267,7 +270,15 @@ def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]
 def _settings(model: SyncNet, options: Options) -> InferSettings:
     from syncnet_lib.measurement.analyse import settings_for
 
-    return settings_for(model, options.vshift, options.edges, options.cropped, options.precision)
+    return settings_for(model, options.vshift, options.edges, options.cropped, options.precision, options.watching)
+
+
+def _other_audio(options: Options) -> str:
+    """The content of the file that the audio is taken from, where it is one of its own."""
+    if not options.watching.audio:
+        return ""
+    inputs.check(Path(options.watching.audio), cropped=False)
+    return journal.digest(Path(options.watching.audio))
 
 
 def _work(job: _Job) -> tuple[str, Result]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from syncnet_lib import files
+from syncnet_lib.measurement.reference import ReferenceOffset
 from syncnet_lib.measurement.result import Failure, Result, Segment
 
 STDOUT = Path("-")
@@ -20,6 +21,11 @@ COLUMNS = (
     *("track_offset_frames", "track_offset_ms", "track_confidence", "track_min_distance", "warnings", "verdict"),
     "error",
 )
+REFERENCE_COLUMNS = (
+    *("path", "reference", "sure", "offset_samples", "offset_ms", "agreeing", "blocks", "standard", "compliance"),
+    *("verdict", "error"),
+)
+"""Of a comparison of sound with sound."""
 
 
 def write_json(target: Path, lines: Iterable[str]) -> None:
@@ -67,6 +73,14 @@ def rows(outcome: Result | Failure) -> Iterator[dict[str, Any]]:
 def _segment(segment: Segment) -> str:
     span = f"{segment.start_timecode}-{segment.end_timecode} {segment.offset_ms:+.0f} ms"
     return span if segment.compliance is None else f"{span} {segment.compliance}"
+
+
+def reference_row(outcome: ReferenceOffset | Failure) -> dict[str, Any]:
+    """The row of a comparison under REFERENCE_COLUMNS."""
+    if isinstance(outcome, Failure):
+        return {"path": outcome.path, "error": outcome.error}
+    row = {name: getattr(outcome, name, None) for name in REFERENCE_COLUMNS[:-1]}
+    return row | {"standard": outcome.limits.name if outcome.limits else None}
 
 
 @contextlib.contextmanager

@@ -4,7 +4,9 @@ Nothing of torch is imported here, so that a process of its own can decode while
 decoder that crashes in native code takes that process with it, not the measurement.
 """
 
-from collections.abc import Iterable, Iterator
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,16 +17,19 @@ from jaxtyping import Float32, Int16, UInt8
 from tqdm import tqdm
 
 from syncnet_lib.dataset import exchange
+from syncnet_lib.errors import InputError
 from syncnet_lib.faces.crops import FACE_SIZE
 from syncnet_lib.faces.settings import TrackSettings
 from syncnet_lib.faces.shots import Cut, find_cuts
 from syncnet_lib.faces.track import Crops, FaceTracker
+from syncnet_lib.measurement import part
 from syncnet_lib.measurement.inputs import audio_of, check
+from syncnet_lib.measurement.settings import WatchSettings
 from syncnet_lib.measurement.voice import choose_track
 from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
-from syncnet_lib.media.report import Report
+from syncnet_lib.media.report import Note, Report
 from syncnet_lib.media.timecode import Timecode, timecode_of
 
 Crop = Literal["mouth", "face"]
@@ -99,13 +104,13 @@ Event = AudioBlock | AudioEnd | TrackCrops | TrackEnd | VideoEnd
 
 
 def watch(
-    path: Path, settings: TrackSettings, crop: Crop, cropped: bool, lead: int, progress: bool = False
+    path: Path, settings: WatchSettings, crop: Crop, cropped: bool, lead: int, progress: bool = False
 ) -> Iterator[Event]:
     """Decode a video: all of its audio first, then follow all faces.
 
     Args:
         path: any file that libav reads; with `cropped` also a folder of frames.
-        settings: how faces are followed.
+        settings: which part of it, which sound, and how faces are followed.
         crop: which crops are wanted.
         cropped: the pictures are a face crop already: one face, no cut.
         lead: frames before the first picture with which the audio begins.
@@ -118,27 +123,43 @@ def watch(
         InputError: it cannot be read.
     """
     check(path, cropped)
-    yield from hear(path, lead)
+    yield from hear(path, lead, settings)
     yield from see(path, settings, crop, cropped, progress)
 
 
-def hear(path: Path, lead: int) -> Iterator[Event]:
-    """The audio of a video or of a folder of frames in blocks, and its end; arguments as for `watch`."""
-    source = audio_of(path)
-    track, notes = (0, []) if path.is_dir() else choose_track(source)
+def hear(path: Path, lead: int, settings: WatchSettings | None = None) -> Iterator[Event]:
+    """The audio of a video or of a folder of frames in blocks, and its end; arguments and errors as for `watch`."""
+    settings = settings or WatchSettings()
+    source = Path(settings.audio) if settings.audio else audio_of(path)
+    track, notes = _track(source, settings.audio_track, alone=path.is_dir() and not settings.audio)
+    if settings.audio:
+        notes = [*notes, Note(0.0, f"the audio of {source.name} is measured, from the first picture on: as asked for")]
+    if settings.channel:
+        notes = [*notes, Note(0.0, f"channel {settings.channel} of the audio is measured: as asked for")]
     report = Report(notes=notes)
-    for block in audio.audio_blocks(source, track, lead=lead, report=report):
+    for block in audio.audio_blocks(source, track, lead=lead, report=report, channel=settings.channel):
         yield AudioBlock(block)
     yield AudioEnd(report)
 
 
+def _track(source: Path, asked: int, alone: bool) -> tuple[int, list[Note]]:
+    """The number of an audio track, from 0, and what to say about the choice."""
+    if not asked:
+        return (0, []) if alone else choose_track(source)
+    count = len(decode.probe(source).audio)
+    if asked > count:
+        raise InputError(source, f"no audio track {asked}", f"choose from 1 to {count}" if count else "")
+    return asked - 1, [Note(0.0, f"audio track {asked} of {count} is measured: as asked for")]
+
+
 def see(
-    path: Path, settings: TrackSettings, crop: Crop, cropped: bool = False, progress: bool = False
+    path: Path, settings: WatchSettings, crop: Crop, cropped: bool = False, progress: bool = False
 ) -> Iterator[Event]:
     """The crops of each track as they are ready, each track when it is over, and the end of the video.
 
     Arguments and errors as for `watch`.
     """
+    spans = part.stretches(path, settings)
     report = Report()
     pictures, length = _pictures(path, progress, report)
     if progress:
@@ -152,8 +173,37 @@ def see(
             count += 1
             yield picture
 
-    yield from _whole(counted()) if cropped and crop == "face" else _followed(counted(), settings, crop, cropped)
+    def followed(pictures: Iterable[Picture]) -> Iterator[TrackCrops | TrackEnd]:
+        return _whole(pictures) if cropped and crop == "face" else _followed(pictures, settings, crop, cropped)
+
+    yield from _stretches(counted(), spans, followed)
+    if not settings.whole:
+        report.notes.append(Note(0.0, f"measured: {part.spoken(spans)}"))
     yield VideoEnd(count, report, timecode_of(path))
+
+
+def _stretches(
+    pictures: Iterator[Picture],
+    spans: list[tuple[int, int | None]],
+    followed: Callable[[Iterable[Picture]], Iterator[TrackCrops | TrackEnd]],
+) -> Iterator[Event]:
+    """The faces of each stretch, numbered through, with their places in the video."""
+    at = tracks = shots = 0
+    for first, stop in spans:
+        for _ in itertools.islice(pictures, first - at):
+            pass
+        begun = tracks, shots
+        for event in followed(itertools.islice(pictures, None if stop is None else stop - first)):
+            number = begun[0] + event.number
+            tracks = max(tracks, number + 1)
+            if isinstance(event, TrackCrops):
+                yield dataclasses.replace(event, number=number)
+            else:
+                shot = begun[1] + event.shot
+                shots = max(shots, shot + 1)
+                place = {"shot": shot, "first": first + event.first, "last": first + event.last}
+                yield dataclasses.replace(event, number=number, **place)
+        at = stop or at
 
 
 def _pictures(path: Path, progress: bool, report: Report) -> tuple[Iterable[Picture], int | None]:
@@ -164,7 +214,9 @@ def _pictures(path: Path, progress: bool, report: Report) -> tuple[Iterable[Pict
     return decode.pictures(path, blank=True, report=report), expected or None
 
 
-def _followed(pictures: Iterable[Picture], settings: TrackSettings, crop: Crop, cropped: bool) -> Iterator[Event]:
+def _followed(
+    pictures: Iterable[Picture], settings: TrackSettings, crop: Crop, cropped: bool
+) -> Iterator[TrackCrops | TrackEnd]:
     """Faces by the tracker; a crop has no cuts, and its face is as large as the crop happens to be."""
     if cropped:
         settings = settings.model_copy(update={"min_face_size": 1})
@@ -178,7 +230,7 @@ def _followed(pictures: Iterable[Picture], settings: TrackSettings, crop: Crop, 
             yield TrackEnd(item.number, item.shot, item.first, item.last, item.refused)
 
 
-def _whole(pictures: Iterable[Picture]) -> Iterator[Event]:
+def _whole(pictures: Iterable[Picture]) -> Iterator[TrackCrops | TrackEnd]:
     """Each picture as the face crop that it is."""
     count = 0
     for picture in pictures:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syncnet_lib.measurement import finding
+from syncnet_lib.measurement.reference import ReferenceOffset
 from syncnet_lib.measurement.result import Compliance, Result, Segment, Sureness, TrackResult
 
 COLOURS: dict[Sureness, str] = {"sure": "green", "doubtful": "yellow", "none": "yellow", "unknown": "yellow"}
@@ -53,6 +54,25 @@ def results(found: Iterable[Result]) -> Table:
     return table
 
 
+def references(found: Iterable[ReferenceOffset]) -> Table:
+    """The offset of each sound against its reference."""
+    found = list(found)
+    limits = next((each.limits for each in found if each.limits is not None), None)
+    table = _table()
+    table.add_column("file", overflow="fold", min_width=8)
+    for name in ("samples", "ms"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if limits is not None:
+        table.add_column(limits.name, no_wrap=True)
+    table.add_column("verdict", min_width=24)
+    for each in found:
+        values = [f"{each.offset_samples:+d}", f"{each.offset_ms:+.2f}"]
+        values = values if each.sure else [f"({value})" for value in values]
+        verdict = Text(each.verdict, COLOURS["sure" if each.sure else "none"])
+        table.add_row(Text(each.path), *values, *_held(each), verdict)
+    return table
+
+
 def scores(rows: Iterable[Mapping[str, Any]]) -> Table:
     """LSE-D and LSE-C of each face track, and their means."""
     table = _table()
@@ -85,7 +105,7 @@ def _span(start: float, end: float) -> str:
     return f"{start:.1f}-{end:.1f}"
 
 
-def _held(found: Result | Segment) -> list[Text]:
+def _held(found: Result | Segment | ReferenceOffset) -> list[Text]:
     """The cell of the standard, where there is one."""
     return [] if found.compliance is None else [Text(found.compliance, COMPLIANCE_COLOURS[found.compliance])]
 

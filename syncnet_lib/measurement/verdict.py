@@ -244,7 +244,7 @@ def _warnings(
     unspoken: bool,
 ) -> Iterator[str]:
     longer = found.frames / FPS - found.samples / SAMPLE_RATE
-    if abs(longer) * FPS >= WINDOW_FRAMES:
+    if abs(longer) * FPS >= WINDOW_FRAMES and settings.whole:
         what = ("sound", "pictures") if longer > 0 else ("pictures", "sound")
         yield f"the {what[0]} end {abs(longer):.2f} s before the {what[1]}".replace("sound end", "sound ends")
     if unspoken:

@@ -17,7 +17,7 @@ from jaxtyping import Int16
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import MAX_GAP, SAMPLE_RATE, SAMPLES_PER_FRAME, TOLERANCE, jump
 from syncnet_lib.media.decode import FREEZE, decoded, probe
-from syncnet_lib.media.mix import to_mono
+from syncnet_lib.media.mix import only, to_mono
 from syncnet_lib.media.report import Damage, Note, Report
 from syncnet_lib.media.streams import audio_streams, opened
 
@@ -45,7 +45,7 @@ def read_audio(path: Path, audio_track: int = 0) -> Int16[np.ndarray, "samples"]
 
 
 def audio_blocks(
-    path: Path, audio_track: int = 0, lead: int = 0, report: Report | None = None
+    path: Path, audio_track: int = 0, lead: int = 0, report: Report | None = None, channel: str = ""
 ) -> Iterator[Int16[np.ndarray, "samples"]]:
     """The sound of a file in blocks that follow each other without a gap, on the clock of `pictures`.
 
@@ -54,18 +54,23 @@ def audio_blocks(
         audio_track: which sound track, counted from 0 among those that can be decoded.
         lead: frames before the first picture with which the blocks begin; sound before these is left out.
         report: gets the notes on what is damaged or missing, when all has been read.
+        channel: the only one that is wanted, as for `mix.only`; "" for what `mix.to_mono` chooses.
 
     Yields:
         int16 mono at 16 kHz.
 
     Raises:
-        InputError: no such track, too much of it cannot be decoded, or its timestamps jump.
+        InputError: no such track or channel, too much of it cannot be decoded, or its timestamps jump.
     """
     report = Report() if report is None else report
     origin = probe(path).first_picture
     with opened(path) as container:
         source = _Source(path, _track(container, audio_track, path), origin, -lead * SAMPLES_PER_FRAME, report)
-        yield from _mono(source.blocks(container), -lead * SAMPLES_PER_FRAME, report)
+        blocks = source.blocks(container)
+        if channel:
+            yield from (_only(block, channel) for block in blocks)
+        else:
+            yield from _mono(blocks, -lead * SAMPLES_PER_FRAME, report)
         source.finish()
 
 
@@ -187,6 +192,11 @@ class _Resampler:
             mixed = [np.asarray(channels.mean(axis=0), np.int16) for channels in parts]
         for mix, channels in zip(mixed, parts, strict=True):
             yield _Block(mix, channels, self._names or ("",) * self._count)
+
+
+def _only(block: _Block, channel: str) -> Int16[np.ndarray, "samples"]:
+    """One channel of a block, or its silence."""
+    return only(block.channels, block.names, channel) if block.channels is not None or block.mix.any() else block.mix
 
 
 def _mono(blocks: Iterable[_Block], cursor: int, report: Report) -> Iterator[Int16[np.ndarray, "samples"]]:

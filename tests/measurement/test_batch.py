@@ -15,6 +15,7 @@ from syncnet_lib import prefetch
 from syncnet_lib.measurement import batch
 from syncnet_lib.measurement.journal import Journal
 from syncnet_lib.measurement.result import Failure, Result
+from syncnet_lib.measurement.settings import WatchSettings
 from tests.conftest import ROOT
 
 
@@ -47,7 +48,7 @@ def test_a_file_that_never_ends_is_given_up(tmp_path):
     pipe = tmp_path / "endless.mp4"
     os.mkfifo(pipe)
     began = time.monotonic()
-    events = prefetch.Apart(batch._decode, pipe, "mouth", False, 15, 2.0, count=1)
+    events = prefetch.Apart(batch._decode, pipe, "mouth", False, 15, WatchSettings(), 2.0, count=1)
     with pytest.raises(TimeoutError):
         next(events)
     events.close()
