@@ -247,6 +247,31 @@ def correct(
 
 
 @app.command(rich_help_panel=MEASURE)
+def clean(
+    folder: Annotated[Path, typer.Argument(help="a folder of videos, which stays as it is")],
+    out: Annotated[Path, typer.Argument(help="a new folder, or one that an interrupted run has left")],
+    max_offset: Annotated[int, typer.Option(min=0, help="frames to either side within which a video is kept")] = 1,
+    checkpoint: Checkpoint = "small",
+    vshift: Vshift = 15,
+    workers: Workers = None,
+    device: Device = "auto",
+) -> None:
+    """Make a folder to train from: videos in sync, corrected copies of those that are off, and a list of the rest.
+
+    Example: syncnet clean videos/ cleaned/ && dvc exp run -S corpus.source=folder -S corpus.path=cleaned
+    """
+    from syncnet_lib.measurement import batch, cleaning
+
+    options = batch.Options(checkpoint, device, vshift, None, cropped=False)
+    try:
+        counts = cleaning.clean(folder, out, options, max_offset, workers)
+    except KeyboardInterrupt:
+        print("stopped; what is done is kept: give the same command again", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    print(*cleaning.spoken(counts, out), sep="\n")
+
+
+@app.command(rich_help_panel=MEASURE)
 def render(path: In, out: Out, checkpoint: Checkpoint = "small", vshift: Vshift = 15, device: Device = "auto") -> None:
     """Draw faces, who speaks, the offset and the running confidence on a copy of the video.
 

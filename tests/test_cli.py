@@ -317,7 +317,7 @@ def test_help_waits_for_nothing(option):
     if option == "--version":
         assert shown == [f"syncnet {metadata.version('syncnet_lib')}"]
     else:
-        for command in ("Measure", "offset", "correct", "render", "score", "convert"):
+        for command in ("Measure", "offset", "correct", "clean", "render", "score", "convert"):
             assert command in done.stdout
 
 
