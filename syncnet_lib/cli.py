@@ -18,6 +18,8 @@ import typer.exceptions
 from syncnet_lib.experiment import cli as experiment
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from syncnet_lib.measurement.batch import Options
     from syncnet_lib.measurement.journal import Journal
     from syncnet_lib.measurement.result import Failure, Limits, Result
@@ -209,11 +211,19 @@ def correct(
     min_confidence: Annotated[
         float | None, typer.Option(help="least confidence to act on; by default that from which the model is sure")
     ] = None,
+    samples: Annotated[
+        bool,
+        typer.Option(
+            "--samples", help="decode the sound, cut, pad or stretch it, encode it again: also cures edits, drift"
+        ),
+    ] = False,
     checkpoint: Checkpoint = "small",
     vshift: Vshift = 15,
     device: Device = "auto",
 ) -> None:
     """Write a copy whose sound is moved into sync: packets are copied bit for bit, only their times change.
+
+    With --samples the sound itself is changed, each part by its own offset, or its speed by the measured drift.
 
     Example: syncnet correct late.mp4 fixed.mp4
     """
@@ -230,15 +240,18 @@ def correct(
     if offset is None:
         before = batch.measure(path, options)
         _say(before, str(path))
-        finding.check_curable(before, min_confidence)
+        finding.check_curable(before, min_confidence, pieces=samples)
         delay = Fraction(round(before.offset_ms), 1000)
     else:
+        before = None
         delay = Fraction(offset * FRAME_MS, 1000)
 
-    copy = batch.move_sound(path, out, delay)
-    form = "bit for bit the same" if copy.exact else "not re-encoded, framed as this container wants"
-    print(f"{out}: sound moved by {int(delay * 1000):+d} ms; packets of video, audio and subtitles {form}")
-    for lost in copy.left_out:
+    if samples:
+        left_out, form = _rewrite(path, out, before, delay)
+    else:
+        left_out, form = _move(path, out, delay)
+    print(f"{out}: {form}")
+    for lost in left_out:
         print(f"{out}: left out, as a {out.suffix} file cannot hold it: {lost}")
     after = batch.measure(out, options)
     _say(after, f"{out}: measured again")
@@ -356,6 +369,29 @@ def convert(
 
     checkpoint.convert(path, out)
     print(f"{out}: {path.name} as safetensors")
+
+
+def _move(path: Path, out: Path, delay: "Fraction") -> tuple[Sequence[str], str]:
+    """Move the sound by its time stamps; gives what is left out, and what was done in words."""
+    from syncnet_lib.measurement import batch
+
+    copy = batch.move_sound(path, out, delay)
+    form = "bit for bit the same" if copy.exact else "not re-encoded, framed as this container wants"
+    moved = f"sound moved by {int(delay * 1000):+d} ms"
+    return copy.left_out, f"{moved}; packets of video, audio and subtitles {form}"
+
+
+def _rewrite(path: Path, out: Path, before: "Result | None", delay: "Fraction") -> tuple[Sequence[str], str]:
+    """Change the samples of the sound, by what was measured or by one delay; gives the same as `_move`."""
+    from syncnet_lib.measurement import batch
+    from syncnet_lib.measurement.cure import cure
+    from syncnet_lib.media.resound import Cure, Piece
+
+    done, said = Cure((Piece(0.0, float(delay)),)), f"sound moved by {int(delay * 1000):+d} ms"
+    if before is not None:
+        done, said = cure(before)
+    left_out = batch.rewrite_sound(path, out, done)
+    return left_out, f"{said}; decoded and encoded again, the pictures are bit for bit the same"
 
 
 def _say(result: "Result", name: str) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from syncnet_lib.measurement.analyse import Edges, InferSettings
     from syncnet_lib.measurement.stream import Crop, Event
     from syncnet_lib.media.remux import Copy
+    from syncnet_lib.media.resound import Cure
     from syncnet_lib.model.embed import Asked
     from syncnet_lib.model.networks import SyncNet
 
@@ -138,6 +139,15 @@ def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
         InputError: as there, and where the process is lost.
     """
     return _apart(_move_sound, path, out, delay)
+
+
+def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
+    """`resound.rewrite_sound` in a process of its own.
+
+    Raises:
+        InputError: as there, and where the process is lost.
+    """
+    return _apart(_rewrite_sound, path, out, cure)
 
 
 def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
@@ -257,6 +267,12 @@ def _move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
     from syncnet_lib.media import remux
 
     return remux.move_sound(path, out, delay)
+
+
+def _rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
+    from syncnet_lib.media import resound
+
+    return resound.rewrite_sound(path, out, cure)
 
 
 def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:

@@ -87,24 +87,27 @@ def significant(drift: Drift | None) -> Drift | None:
     return drift if frames >= 1 else None
 
 
-def check_curable(result: Result, min_confidence: float | None) -> None:
-    """Stop where moving the audio by one number is not known to help.
+def check_curable(result: Result, min_confidence: float | None, pieces: bool = False) -> None:
+    """Stop where moving the audio is not known to help.
 
     Args:
         result: of the video.
         min_confidence: confidence that counts as sure, in place of the checkpoint's threshold.
+        pieces: the audio may be moved piece by piece and change its speed; else by one number only.
 
     Raises:
-        InputError: sync changes within the video, its audio drifts, or the offset is not sure.
+        InputError: the offset is not sure, or the audio needs more than is allowed.
     """
     cure = "look at it, and give --offset N to move it all the same"
-    if jumps(result.segments):
+    if not pieces and jumps(result.segments):
         offsets = [segment.offset_frames for segment in result.segments]
-        raise InputError(result.path, f"sync changes within it ({min(offsets):+d} to {max(offsets):+d} frames)", cure)
-    if drift := significant(result.drift):
+        cause = f"sync changes within it ({min(offsets):+d} to {max(offsets):+d} frames)"
+        raise InputError(result.path, cause, f"give --samples, or {cure}")
+    if not pieces and (drift := significant(result.drift)):
         cause = f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute, which no single shift cures"
-        tempo = 1 / (1 + drift.ppm / 1_000_000)
-        raise InputError(result.path, cause, f"change its speed: ffmpeg -i IN -c:v copy -af atempo={tempo:.6f} OUT")
+        tempo = 1 - drift.ppm / 1_000_000  # a picture at T goes with the sound at T less the offset, which grows by it
+        by_hand = f"change its speed: ffmpeg -i IN -c:v copy -af atempo={tempo:.6f} OUT"
+        raise InputError(result.path, cause, f"give --samples, or {by_hand}")
     if min_confidence is None and result.sureness != "sure":
         cause = f"{result.meaning} (confidence {result.confidence:.3g}); nothing is written"
         raise InputError(result.path, cause, cure)
