@@ -50,7 +50,7 @@ class Bench:
             most = 0
             for event in stream.see(path, self.settings, self.model.spec.crop):
                 if isinstance(event, VideoEnd):
-                    length = event.frames
+                    length, timecode = event.frames, event.timecode
                 elif isinstance(event, TrackEnd):
                     moved = {"first": event.first + frames, "last": event.last + frames}
                     events.append(dataclasses.replace(event, number=event.number + tracks, shot=tracks, **moved))
@@ -60,7 +60,7 @@ class Bench:
             heard = [event.samples for event in stream.hear(path, 0) if isinstance(event, stream.AudioBlock)]
             sounds.append(np.resize(np.concatenate(heard), length * SAMPLES_PER_FRAME))
             frames, tracks = frames + length, tracks + most
-        return [*events, VideoEnd(frames, report)], np.concatenate(sounds)
+        return [*events, VideoEnd(frames, report, timecode)], np.concatenate(sounds)
 
     def measure(self, path: Path, seen: list[Event], sound: np.ndarray) -> tuple[Result, float]:
         """The verdict on pictures of a file, with a sound that begins FAR + vshift frames before them; its seconds."""

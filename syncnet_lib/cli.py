@@ -117,6 +117,9 @@ def offset(
     json_to: Json = None,
     csv_to: Csv = None,
     plot: Annotated[Path | None, typer.Option(help="a picture a video into a new folder")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="a page a video, an index, JUnit XML and editor markers into a new folder")
+    ] = None,
     workers: Workers = None,
     device: Device = "auto",
     tolerance: Annotated[
@@ -161,7 +164,7 @@ def offset(
     Example: syncnet offset talk.mp4 --tolerance 1
     """
     videos, missing = _videos(paths, cropped)
-    outputs = _outputs(json_to, csv_to)
+    outputs = _outputs(json_to, csv_to, report)
 
     from syncnet_lib.measurement import batch, output
     from syncnet_lib.measurement import standard as standards
@@ -191,6 +194,8 @@ def offset(
             output.write_json(json_to, (held(outcome).to_json() for outcome in journal.whole(outcomes)))
         if csv_to:
             output.write_csv(csv_to, output.COLUMNS, (row for each in outcomes for row in output.rows(each)))
+        if report:
+            _write_report(outcomes, report, limits)
         journal.remove()
     measured = [outcome for outcome in outcomes if isinstance(outcome, Result)]
     if measured and STDOUT not in (json_to, csv_to):
@@ -369,6 +374,26 @@ def convert(
 
     checkpoint.convert(path, out)
     print(f"{out}: {path.name} as safetensors")
+
+
+def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: "Limits | None") -> None:
+    """Write the pages of a batch, whole or not at all."""
+    from syncnet_lib import files
+    from syncnet_lib.measurement import batch, report
+    from syncnet_lib.measurement.result import Failure
+
+    with files.atomic(folder) as made:
+        made.mkdir()
+        names = []
+        for number, outcome in enumerate(outcomes):
+            name = f"{number + 1:0{len(str(len(outcomes)))}d}-{Path(outcome.path).stem}"
+            names.append(f"{name}.html")
+            if not isinstance(outcome, Failure):
+                batch.write_page(Path(outcome.path), made / f"{name}.html", outcome)
+                files.write_bytes(made / f"{name}.markers.csv", report.markers(outcome).encode())
+        files.write_bytes(made / "index.html", report.index_page(zip(outcomes, names, strict=True)).encode())
+        files.write_bytes(made / "junit.xml", report.junit(outcomes, limits))
+    print(f"{folder / 'index.html'}: the report", file=sys.stderr)
 
 
 def _move(path: Path, out: Path, delay: "Fraction") -> tuple[Sequence[str], str]:

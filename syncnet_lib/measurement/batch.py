@@ -47,7 +47,7 @@ TIME_LIMIT, LEAST_SECONDS = 20, 60
 extraction."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
-VERSION = 5
+VERSION = 6
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
 Outcome = Result | Failure
@@ -148,6 +148,15 @@ def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
         InputError: as there, and where the process is lost.
     """
     return _apart(_rewrite_sound, path, out, cure)
+
+
+def write_page(path: Path, out: Path, result: Result) -> None:
+    """`report.write_page` in a process of its own.
+
+    Raises:
+        InputError: as there, and where the process is lost.
+    """
+    _apart(_write_page, path, out, result)
 
 
 def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
@@ -273,6 +282,12 @@ def _rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
     from syncnet_lib.media import resound
 
     return resound.rewrite_sound(path, out, cure)
+
+
+def _write_page(path: Path, out: Path, result: Result) -> None:
+    from syncnet_lib.measurement import report
+
+    report.write_page(path, out, result)
 
 
 def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:

@@ -93,6 +93,14 @@ class Segment(_Record):
     compliance: Compliance | None = Field(None, description="with the limits; null where none were asked for")
 
 
+class Point(_Record):
+    """The offset of a few seconds."""
+
+    time_s: Number = Field(description="their middle, seconds")
+    offset_ms: Number = Field(description="milliseconds; above 0: the sound is ahead of the lips")
+    confidence: Number = Field(description="of them alone")
+
+
 class ModelInfo(_Record):
     """The model that measured."""
 
@@ -131,6 +139,7 @@ class Result(_Record):
     frames_in_file: int = Field(description="pictures that the file holds; more than are used where it is damaged")
     tracks: list[TrackResult]
     segments: list[Segment] = Field(description="stretches of constant offset; more than one where an edit moves sync")
+    points: list[Point] = Field([], description="offset over time, one for each 4 s with a face that speaks")
     drift: Drift | None = Field(description="null where the video is too short or too unsure for it")
     limits: Limits | None = Field(None, description="the standard that was asked for")
     compliance: Compliance | None = Field(None, description="of the whole with it: all segments must pass")
@@ -140,7 +149,7 @@ class Result(_Record):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
-        return self.model_dump()
+        return self.model_dump(mode="json")
 
     def to_json(self) -> str:
         """One line of JSON."""

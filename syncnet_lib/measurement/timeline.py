@@ -9,8 +9,8 @@ from syncnet_lib.measurement import fine
 from syncnet_lib.measurement.analyse import Measured
 from syncnet_lib.measurement.finding import JUMP
 from syncnet_lib.measurement.fine import BLOCK
-from syncnet_lib.measurement.result import Drift, Segment
-from syncnet_lib.media.clock import FPS
+from syncnet_lib.measurement.result import Drift, Point, Segment
+from syncnet_lib.media.clock import FPS, FRAME_MS
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.media.timecode import Timecode
 from syncnet_lib.model import scoring
@@ -144,6 +144,17 @@ class Timeline:
             curve = self._curve(row, row + each)
             if self._length(row, row + each) >= DRIFT_BLOCK / 2 and not np.isnan(curve).any():
                 yield row, curve
+
+    def points(self) -> list[Point]:
+        """The offset of each DRIFT_BLOCK windows by themselves."""
+        return [
+            Point(
+                time_s=(row * BLOCK + DRIFT_BLOCK / 2) / FPS,
+                offset_ms=(self._centre + self._reach - _lowest(curve)) * FRAME_MS,
+                confidence=scoring.confidence(curve),
+            )
+            for row, curve in self._points(0, len(self._sums))
+        ]
 
     def _evidence(self) -> float:
         """Confidence of a typical stretch of DRIFT_BLOCK windows, on which an edit elsewhere has no influence."""

@@ -102,6 +102,7 @@ def judge(
         frames_in_file=max(found.report.pictures, found.report.used),
         tracks=[_track_result(track, track.number in speakers, settings.edges, found.centre) for track in found.tracks],
         segments=segments,
+        points=timeline.points(),
         drift=drift,
         model=model,
         settings=settings.model_dump(),

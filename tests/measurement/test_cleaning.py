@@ -41,7 +41,7 @@ def table(path: Path) -> dict[str, dict[str, str]]:
 
 
 def start(folder: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "syncnet_lib", "clean", str(folder), str(out), "--workers", "0", "--device", "cpu"]
+    command = [sys.executable, "-m", "syncnet_lib", "clean", str(folder), str(out), "--workers", "1", "--device", "cpu"]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -55,7 +55,7 @@ def test_kept_corrected_and_rejected_also_after_a_kill(folder, tmp_path):
             break
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    killed.communicate()
     assert not (out / "kept.csv").exists()
     printed, err = start(folder, out).communicate(timeout=600)
     assert b"1 kept as they are" in printed, err
