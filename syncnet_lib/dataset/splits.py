@@ -4,6 +4,7 @@ A split on disk is `frames.npy` (F, 120, 120) uint8, `mfcc.npy` (warps, 4 F, 13)
 clip. One number addresses a window: the row of its first frame; its MFCC begin at four times that row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -197,6 +198,25 @@ class Split:
         kept = np.zeros_like(self.kept)
         kept[(start + verdict.window)[verdict.kept].to_numpy(int)] = True
         return replace(self, kept=kept & self.kept)
+
+
+def joined(parts: Sequence[Split]) -> Split:
+    """Several splits in memory as one, their clips one after another.
+
+    Args:
+        parts: with crops of one size and as many variants of the audio each.
+    """
+    ends = np.cumsum([len(part.frames) for part in parts])
+    index = [
+        part.index.assign(start=part.index.start + end - len(part.frames))
+        for part, end in zip(parts, ends, strict=True)
+    ]
+    return Split(
+        np.concatenate([part.frames for part in parts]),
+        np.concatenate([part.mfcc for part in parts], axis=1),
+        pd.concat(index, ignore_index=True),
+        np.concatenate([part.kept for part in parts]),
+    )
 
 
 def cut(mouth: UInt8[np.ndarray, "frames height width"], samples: Int16[np.ndarray, "samples"], length: int) -> Split:

@@ -1,0 +1,190 @@
+"""How a checkpoint does on people that it never saw, measured as papers do.
+
+    python -m benchmarks.strangers [--checkpoint small ...] [--clips ../shared/clips]
+
+Three tables, never mixed: unseen clips of the talker that training saw (the last 90 of grid_s1), unseen talkers in the
+same studio (grid_talkers), and other footage (tv, wild, studio). Of each: stretches of K = 5 to 15 frames placed within
+one frame, +-15 searched, shifts that leave the clip masked, averaged per clip; all stretches, and those of which at
+least half is speech by silero-vad; whole clips; 95 % intervals by bootstrap over talkers (over clips where there is one
+talker); AUC; the share of clips called sure; and of the same pictures with another's sound, with the halves exchanged.
+GRID is taken to be in sync. Other footage has offsets of its own, which are measured: the truth of a clip is the median
+answer of its person's other clips where there are some, and clips of a person alone tell nothing but how sure they are.
+Held out from all training and choosing: all of these but tv. Writes reports/bench/strangers.json.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+from silero_vad import get_speech_timestamps, load_silero_vad
+
+from syncnet_lib import files, parallel
+from syncnet_lib.dataset import clips, extract
+from syncnet_lib.dataset.settings import ExtractSettings
+from syncnet_lib.measurement import checkpoints
+from syncnet_lib.media.clock import SAMPLES_PER_FRAME
+from syncnet_lib.media.decode import SUFFIXES
+from syncnet_lib.model import scoring
+from syncnet_lib.model.embed import embed_clip
+from syncnet_lib.paths import ROOT
+
+HELD_OUT = 90
+"""Files of grid_s1, the last in sorted order, that no training sees."""
+TABLES = {"unseen clips": ("grid_s1",), "unseen talkers": ("grid_talkers",), "other footage": ("tv", "wild", "studio")}
+RESAMPLES = 2000
+SAME = {"id2_vcd_swwp2s": "id2", "pwij3p": "id2"}
+"""Clips of grid_talkers that show the same man."""
+
+
+def talker(source: str, name: str) -> str:
+    """Who talks in a clip, by the names of its folder."""
+    if source == "grid_talkers":
+        return SAME.get(name, name)
+    return name.split("_")[0] if source in ("tv", "studio") else source if source == "grid_s1" else name
+
+
+def speech(samples: np.ndarray, frames: int) -> np.ndarray:
+    """(frames,) bool: more than half of the frame is speech by silero-vad."""
+    spans = get_speech_timestamps(torch.from_numpy(samples / np.float32(2**15)), load_silero_vad())
+    spoken = np.zeros(frames * SAMPLES_PER_FRAME, bool)
+    for span in spans:
+        spoken[span["start"] : span["end"]] = True
+    return spoken.reshape(frames, SAMPLES_PER_FRAME).mean(1) > 0.5
+
+
+def placed(distances: np.ndarray, spoken: np.ndarray, truth: int) -> dict[str, float]:
+    """Share of the stretches of each length placed within a frame: `K`, and `K speech`; NaN where there are none."""
+    row = {}
+    for frames in scoring.CLIP_FRAMES:
+        windows = frames - scoring.CLIP_FRAMES[0] + 1
+        right = scoring.right_at(distances, frames, truth)
+        row[f"{frames}"] = float(right.mean()) if len(right) else np.nan
+        if len(right) != len(distances) - windows + 1:
+            row[f"{frames} speech"] = np.nan  # a clip so short that some stretches reach no shift
+            continue
+        share = np.lib.stride_tricks.sliding_window_view(spoken, frames)[: len(right)].mean(1)
+        talking = right[share >= 0.5]
+        row[f"{frames} speech"] = float(talking.mean()) if len(talking) else np.nan
+    return row
+
+
+def interval(table: pd.DataFrame, column: str) -> list[float]:
+    """Mean with its 95 % interval by bootstrap over talkers, in per cent."""
+    groups = [part[column].dropna().to_numpy() for _, part in table.groupby("group")]
+    groups = [group for group in groups if len(group)]
+    if not groups:
+        return []
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
+    means = [np.concatenate([groups[at] for at in row]).mean() for row in drawn]
+    return [
+        round(100 * float(value), 1) for value in (np.concatenate(groups).mean(), *np.quantile(means, [0.025, 0.975]))
+    ]
+
+
+def measure(checkpoint: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, np.ndarray]) -> pd.DataFrame:
+    """A row a clip: offset, confidence, whether it is sure, with swapped sound too, and `placed`."""
+    model, info = checkpoints.load(checkpoint, "cpu")
+    threshold, reference = info.threshold or np.inf, info.threshold_windows or 70
+    embedded, rows = {}, []
+    for row in manifest.itertuples():
+        clip = clips.load(folder / row.source / row.clip_id)
+        embedded[row.clip_id] = embed_clip(model, np.array(clip.mouth), clip.mfcc)
+    names = list(manifest.clip_id)
+    for number, row in enumerate(manifest.itertuples()):
+        v, a = embedded[row.clip_id]
+        distances = scoring.shift_distances(v, a)
+        means = scoring.mean_distances(distances)
+        other = embedded[names[(number + 1) % len(names)]][1]
+        count = min(len(v), len(other))
+        swapped = scoring.shift_distances(v[:count], np.roll(other[:count], count // 2, axis=0))
+        bar = threshold * max(1.0, (reference / len(v)) ** 0.5)
+        false = scoring.confidence(scoring.mean_distances(swapped))
+        rows.append(
+            {
+                **row._asdict(),
+                "offset": scoring.offset(means),
+                "confidence": scoring.confidence(means),
+                "sure": scoring.confidence(means) >= bar,
+                "swapped": false,
+                "falsely_sure": false >= bar,
+                "distances": distances,
+            }
+        )
+    table = pd.DataFrame(rows)
+    known = table.source.isin(["grid_s1", "grid_talkers"])
+    own = [
+        0 if certain else _median_of_others(table, row) for certain, row in zip(known, table.itertuples(), strict=True)
+    ]
+    table["truth"] = own
+    table["whole"] = [
+        np.nan if truth is None else float(abs(found - truth) <= scoring.TOLERANCE)
+        for found, truth in zip(table.offset, own, strict=True)
+    ]
+    more = [
+        {} if row.truth is None or np.isnan(row.truth) else placed(row.distances, spoken[row.clip_id], int(row.truth))
+        for row in table.itertuples()
+    ]
+    return pd.concat([table.drop(columns="distances"), pd.DataFrame(more)], axis=1)
+
+
+def _median_of_others(table: pd.DataFrame, row: Any) -> int | None:
+    others = table[(table.talker == row.talker) & (table.source == row.source) & (table.clip_id != row.clip_id)]
+    return round(float(others.offset.median())) if len(others) >= 3 else None
+
+
+def main(
+    checkpoint: Annotated[list[str] | None, typer.Option(help="names or files")] = None,
+    clips_dir: Annotated[Path, typer.Option("--clips", help="folder of the sets")] = ROOT.parent / "shared" / "clips",
+    work: Annotated[Path | None, typer.Option(help="keeps the extracted clips for the next run")] = None,
+    out: Annotated[Path, typer.Option(help="JSON")] = ROOT / "reports" / "bench" / "strangers.json",
+) -> None:
+    """Measure checkpoints on strangers."""
+    work = work or Path(tempfile.mkdtemp())
+    manifests = []
+    for source in (name for names in TABLES.values() for name in names):
+        videos = sorted(path for path in (clips_dir / source).iterdir() if path.suffix.lower() in SUFFIXES)
+        videos = videos[-HELD_OUT:] if source == "grid_s1" else videos
+        table = pd.DataFrame({"video_id": [path.stem for path in videos], "path": [path.as_posix() for path in videos]})
+        manifest, _ = extract.extract(
+            table, Path("/"), work / source, work / "cache", ExtractSettings(), parallel.cores()
+        )
+        longest = manifest.sort_values("frames").groupby("video_id").tail(1).sort_values("video_id")
+        people = [talker(source, name) for name in longest.video_id]
+        manifests.append(longest.assign(source=source, talker=people))
+    manifest = pd.concat(manifests)[["clip_id", "video_id", "source", "talker", "frames"]]
+    spoken = {}
+    for row in manifest.itertuples():
+        spoken[row.clip_id] = speech(clips.load(work / row.source / row.clip_id).samples, row.frames)
+    result: dict[str, Any] = {"cpu": torch.cpu.get_capabilities()["cpu_name"], "checkpoints": {}}
+    for name in checkpoint or ["small"]:
+        table = measure(name, work, manifest, spoken)
+        figures: dict[str, Any] = {}
+        for title, sources in TABLES.items():
+            for source in sources:
+                part = table[table.source == source]
+                alone = part.talker.nunique() == 1
+                part = part.assign(group=part.clip_id if alone else part.talker)
+                lengths = [f"{frames}{kind}" for kind in ("", " speech") for frames in scoring.CLIP_FRAMES]
+                figures.setdefault(title, {})[source] = {
+                    "clips": len(part),
+                    "talkers": int(part.talker.nunique()),
+                    **{column: interval(part, column) for column in (*lengths, "whole") if column in part},
+                    "sure": interval(part.assign(sure=part.sure.astype(float)), "sure"),
+                    "falsely_sure": interval(part.assign(falsely_sure=part.falsely_sure.astype(float)), "falsely_sure"),
+                    "sure_at_99": round(100 * float((part.confidence >= np.quantile(part.swapped, 0.99)).mean()), 1),
+                    "confidence_auc": round(scoring.roc_auc(-part.confidence.to_numpy(), -part.swapped.to_numpy()), 3),
+                }
+        result["checkpoints"][name] = figures
+        for title, sets in figures.items():
+            for source, row in sets.items():
+                print(f"{name}  {title}: {source}  {row}", flush=True)
+    files.write_json(out, result)
+
+
+if __name__ == "__main__":
+    typer.run(main)
