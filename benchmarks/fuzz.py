@@ -153,7 +153,7 @@ BYTEWISE: dict[str, Callable[[Bytes, np.random.Generator], Bytes]] = {
     "cut": cut,
     "exchanged blocks": exchanged,
 }
-JOINED, LOST, SWAPPED, REWRITTEN = "joined", "lost packets", "exchanged packets", "written again"
+JOINED, LOST, SWAPPED, REWRITTEN = "joined", "lost packets", "exchanged contents", "written again"
 MUTATIONS = (*BYTEWISE, JOINED, LOST, SWAPPED, REWRITTEN)
 
 
@@ -163,19 +163,30 @@ def read(path: Path) -> Bytes:
 
 
 def repacked(source: Path, out: Path, mutation: str, rng: np.random.Generator) -> None:
-    """Write the packets of a file again: without some, with some exchanged in the order of the file, or as they are."""
+    """Write the packets of a file again: without some, with the contents of some exchanged, or as they are."""
     with av.open(str(source)) as old, av.open(str(out), "w") as new:
         streams = {stream.index: new.add_stream_from_template(stream, opaque=True) for stream in old.streams}
-        packets = [packet for packet in old.demux() if packet.size and packet.dts is not None]
+        packets = [packet for packet in old.demux() if packet.size]
         places = rng.integers(1, len(packets), size=int(rng.integers(1, 9)))
         if mutation == LOST:
             packets = [packet for number, packet in enumerate(packets) if number not in places]
         elif mutation == SWAPPED:
             for one, two in itertools.pairwise(int(each) for each in places):
-                packets[one], packets[two] = packets[two], packets[one]
+                if packets[one].stream_index == packets[two].stream_index:
+                    parts = bytes(packets[one]), bytes(packets[two])
+                    packets[one], packets[two] = holding(packets[one], parts[1]), holding(packets[two], parts[0])
         for packet in packets:
             packet.stream = streams[packet.stream_index]
             new.mux(packet)
+
+
+def holding(packet: av.Packet, content: bytes) -> av.Packet:
+    """A packet in the place of another, with its times and other bytes."""
+    new = av.Packet(content)
+    new.stream, new.time_base = packet.stream, packet.time_base
+    new.pts, new.dts, new.duration = packet.pts, packet.dts, packet.duration
+    new.is_keyframe = packet.is_keyframe
+    return new
 
 
 def make(job: Job, out: Path) -> tuple[str, str]:
@@ -276,17 +287,21 @@ def run(video: Path | None, count: int, seed: int, workers: int) -> dict[str, An
         originals = {each: verdict.measure(folder / f"original.{each}", model, info, settings) for each in CONTAINERS}
         jobs = [Job(number, seed, folder) for number in range(count)]
         answers = []
-        for job, done in parallel.run(answer, jobs, workers=workers, describe="fuzz", time_limit=lambda _: LIMIT):
-            if isinstance(done, Exception):
-                with tempfile.TemporaryDirectory() as scratch:
-                    container, mutation = make(job, Path(scratch) / "lost")
-                kind = {TimeoutError: "time limit", parallel.WorkerLost: "process lost"}.get(type(done), "unexpected")
-                done = Answer(job.number, container, mutation, kind, parallel.reason(done))
-            answers.append(done)
+        with contextlib.suppress(KeyboardInterrupt):  # what is done is counted
+            for job, done in parallel.run(answer, jobs, workers=workers, describe="fuzz", time_limit=lambda _: LIMIT):
+                answers.append(lost(job, done) if isinstance(done, Exception) else done)
     return summary(answers, {each: result.offset_frames for each, result in originals.items()}) | {
         "seed": seed,
         "originals": {each: [result.offset_frames, result.sureness] for each, result in originals.items()},
     }
+
+
+def lost(job: Job, error: Exception) -> Answer:
+    """An answer that is none."""
+    with tempfile.TemporaryDirectory(prefix="syncnet-fuzz-") as scratch:
+        container, mutation = make(job, Path(scratch) / "lost")
+    kind = {TimeoutError: "time limit", parallel.WorkerLost: "process lost"}.get(type(error), "unexpected")
+    return Answer(job.number, container, mutation, kind, parallel.reason(error))
 
 
 def summary(answers: list[Answer], originals: dict[str, int]) -> dict[str, Any]:

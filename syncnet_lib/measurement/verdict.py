@@ -80,7 +80,7 @@ def judge(
         doubts = [
             f"several offsets fit ({_spoken(candidate)}), as of repeated sentences or music: give another stretch"
         ]
-    mute = "" if sure in ("sure", "unknown") else _mute(found, not speakers)
+    mute = "" if sure in ("sure", "unknown") else _mute(found, used, not speakers)
     if rivals(found.tracks, speakers) and sure != "unknown":
         doubts = ["which of the faces speaks cannot be told: crop the video to the one that does"]
         sure = "doubtful"
@@ -147,11 +147,12 @@ def sureness(confidence: float, needed: float | None) -> Sureness:
     return "sure" if confidence >= needed else "doubtful" if confidence >= needed / 2 else "none"
 
 
-def _mute(found: Analysis, unspoken: bool) -> str:
+def _mute(found: Analysis, used: list[Measured], unspoken: bool) -> str:
     """Why there is no speech that a face could have said, and what to try; "" where there may be."""
     if unspoken:
         return "no face speaks while it is seen: give a stretch in which the talker is seen"
-    if not speech_seconds(found.excerpt):
+    loud = sum(int(track.speech.sum()) for track in used)
+    if loud >= SURE_WINDOWS and not speech_seconds(found.excerpt):
         return "the sound is music or noise, no speech is heard in it: give a stretch in which the talker is heard"
     return ""
 
