@@ -106,6 +106,26 @@ def reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
+def ended_after(seconds: float) -> Iterator[None]:
+    """End this process, where it is a worker, if what is done in here takes longer: native code that hangs cannot be
+    asked to stop.
+
+    Args:
+        seconds: limit; the process ends with TIMED_OUT.
+    """
+    if multiprocessing.parent_process() is None:
+        yield
+        return
+    timer = threading.Timer(seconds, os._exit, [TIMED_OUT])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Processes (and threads) started in here never see Ctrl-C, so that only their parent answers it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows, which has no such signals

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,19 @@ def test_a_lost_process_says_how_it_ended() -> None:
     assert isinstance(outcome[parallel.TIMED_OUT], TimeoutError)
     assert str(outcome[3]) == "the process that reads it died"
     assert str(outcome[-signal.SIGSEGV]) == "the process that reads it was ended by SIGSEGV"
+
+
+def _hang(seconds: float) -> None:
+    with parallel.ended_after(seconds):
+        threading.Event().wait(60)
+
+
+@pytest.mark.slow
+def test_work_that_hangs_ends_its_process() -> None:
+    ((_, outcome),) = parallel.run(_hang, [0.5], workers=1, progress=False)
+    assert isinstance(outcome, TimeoutError)
+    with parallel.ended_after(0.01):
+        time.sleep(0.1)  # this process is nobody's worker
 
 
 def _tell_and_sleep(file: str) -> None:

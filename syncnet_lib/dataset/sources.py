@@ -21,6 +21,8 @@ from syncnet_lib.synthetic import corpus as synthetic
 
 VIDEO_COLUMNS = ["video_id", "path", "speaker", "sha256", "split", "sound"]
 SKIPPED_COLUMNS = ["file", "reason"]
+PATIENCE = 60.0
+"""Seconds in which a video must have told what it holds."""
 
 
 class Corpus(NamedTuple):
@@ -226,7 +228,8 @@ def _hash_of_video(candidate: _Candidate) -> str:
         InputError: it has not, or cannot be opened.
     """
     path = candidate.folder / candidate.name
-    info = decode.probe(path)
+    with parallel.ended_after(PATIENCE):
+        info = decode.probe(path)
     if not info.video_codec:
         raise InputError(path, "no video stream")
     if not info.audio and not candidate.sound:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
+from syncnet_lib import parallel
 from syncnet_lib.dataset import exchange
 from syncnet_lib.dataset.clips import ClipWriter
 from syncnet_lib.dataset.settings import ExtractSettings
@@ -65,19 +66,22 @@ def extract_video(
     Raises:
         InputError: it cannot be decoded, has no sound, is shorter than one window, or takes too long.
     """
-    limit = _TimeLimit(path, max(LEAST_SECONDS, settings.time_limit * _duration(path)))
+    with parallel.ended_after(LEAST_SECONDS):  # to open a file may hang too
+        seconds = max(LEAST_SECONDS, settings.time_limit * _duration(path))
+    limit = _TimeLimit(path, seconds)
     samples = folder / "samples.raw"
     report = Report()
-    with watch.phase("sound"):
-        # A sound file of its own begins with the first picture; the sound of a video is placed by the video's clock.
-        source, track = (audio_path, 0) if audio_path else (path, settings.audio_track)
-        blocks = audio.audio_blocks(source, track, report=report)
-        audible = _write_samples(path, limit.each(blocks), samples)
-    if exchange.is_clip(path) and _holds_mouths(path):
-        with watch.phase("writing"):
-            extracted = _import_mouths(path, folder / "00", samples, audible)
-    else:
-        extracted = _follow_faces(path, folder, samples, audible, settings, limit, watch, report)
+    with parallel.ended_after(seconds + LEAST_SECONDS):  # where it hangs in native code; else `limit` says it better
+        with watch.phase("sound"):
+            # A sound file of its own begins with the first picture; that of a video is placed by the video's clock.
+            source, track = (audio_path, 0) if audio_path else (path, settings.audio_track)
+            blocks = audio.audio_blocks(source, track, report=report)
+            audible = _write_samples(path, limit.each(blocks), samples)
+        if exchange.is_clip(path) and _holds_mouths(path):
+            with watch.phase("writing"):
+                extracted = _import_mouths(path, folder / "00", samples, audible)
+        else:
+            extracted = _follow_faces(path, folder, samples, audible, settings, limit, watch, report)
     extracted.refused += report.texts
     samples.unlink()
     return extracted

@@ -221,25 +221,14 @@ def _limited(path: Path, least: float = LEAST_SECONDS) -> Iterator[None]:
     """End this process, where it is a worker, if a video takes longer than a multiple of its duration, or `least`."""
     from syncnet_lib.media import decode
 
-    if multiprocessing.parent_process() is None:
+    if multiprocessing.parent_process() is None:  # and then another one opens the video
         yield
         return
-    timer = _ending(least)  # to open a file may hang too
-    try:
-        with contextlib.suppress(InputError):  # which is told where the file is read
-            duration = 0.0 if path.is_dir() else decode.probe(path).duration
-            timer.cancel()
-            timer = _ending(max(least, TIME_LIMIT * duration))
+    duration = 0.0
+    with parallel.ended_after(least), contextlib.suppress(InputError):  # which is told where the file is read
+        duration = 0.0 if path.is_dir() else decode.probe(path).duration
+    with parallel.ended_after(max(least, TIME_LIMIT * duration)):
         yield
-    finally:
-        timer.cancel()
-
-
-def _ending(seconds: float) -> threading.Timer:
-    timer = threading.Timer(seconds, os._exit, [parallel.TIMED_OUT])
-    timer.daemon = True
-    timer.start()
-    return timer
 
 
 Detail = TypeVar("Detail")
