@@ -112,6 +112,7 @@ class _Track:
         main: the stream is measured: only such ones tell a restart of the clock from a pause.
         base: seconds of a tick.
         usual: ticks of a packet that does not say how long it is.
+        back, pause: BACK and PAUSE in ticks.
         last_order: of the last packet among those of the file.
         strays: packets whose times alone are wrong: number of the first and of the next good one, ticks to add.
         at: the segment that has been placed last.
@@ -121,6 +122,8 @@ class _Track:
     main: bool
     base: Fraction
     usual: int
+    back: int
+    pause: int
     packets: int = 0
     last: int = 0
     due: int = 0
@@ -138,11 +141,13 @@ class _Track:
             return
         shown = time if pts is None else pts
         duration = packet.duration or self.usual
-        jumped = time < self.last - BACK / self.base or time > self.due + PAUSE / self.base
-        if jumped or not self.segments:
+        if not self.segments or time < self.last - self.back or time > self.due + self.pause:
             self.segments.append(_Segment(number, order, time, self.due, shown, shown))
         segment = self.segments[-1]
-        segment.first, segment.end = min(segment.first, shown), max(segment.end, shown + duration)
+        if shown < segment.first:
+            segment.first = shown
+        if shown + duration > segment.end:
+            segment.end = shown + duration
         self.last, self.due = time, time + duration
 
     def jump(self) -> Fraction | None:
@@ -217,7 +222,9 @@ def _scanned(container: InputContainer, path: Path) -> dict[int, _Track]:
     for stream in container.streams:
         base = stream.time_base or Fraction(1, 1000)
         rate = getattr(stream, "average_rate", None)
-        tracks[stream.index] = _Track(stream.type, stream.index in main, base, round(1 / rate / base) if rate else 0)
+        usual = round(1 / rate / base) if rate else 0
+        limits = round(BACK / base), round(PAUSE / base)
+        tracks[stream.index] = _Track(stream.type, stream.index in main, base, usual, *limits)
     try:
         for order, packet in enumerate(demuxed(container)):
             if packet.size:

@@ -137,6 +137,18 @@ def test_other_containers_that_are_joined(tmp_path: Path, suffix: str, video: st
     assert max(map(abs, clockclip.errors(path, *truth))) <= SLACK
 
 
+def test_pictures_whose_times_are_taken_are_counted(tmp_path: Path) -> None:
+    """A clock that goes back by less than a second may be an order of packets, and is no restart."""
+    short, whole = tmp_path / "short.ts", _piece(tmp_path / "whole.ts")
+    times = clockclip.picture_times(Fraction(FPS), 0.6)
+    clockclip.make(short, times, flashes=(), beeps=(), seconds=0.6, audio_codec="mp2", rate=48_000)
+    report = Report()
+    list(decode.pictures(_joined(tmp_path / "joined.ts", short, whole), report=report))
+    assert report.pictures == 90
+    assert report.used == 75
+    assert report.texts == ["15 pictures have times at which others are shown: left out"]
+
+
 def _changed(path: Path, out: Path, change: Callable[[int, bytearray], bytes]) -> Path:
     """A copy of MPEG-TS, in which each packet of 188 bytes is what a function of its PID makes of it."""
     data = path.read_bytes()
