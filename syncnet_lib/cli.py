@@ -438,8 +438,8 @@ def _compare(
     """Compare the sound of videos with a reference; gives the exit code."""
     from syncnet_lib.errors import InputError
     from syncnet_lib.measurement import finding, output, table
-    from syncnet_lib.measurement.batch import failure
-    from syncnet_lib.measurement.reference import ReferenceOffset, compare
+    from syncnet_lib.measurement.batch import compare, failure
+    from syncnet_lib.measurement.reference import ReferenceOffset
 
     outcomes: list[ReferenceOffset | Failure] = [*missing]
     for video in videos:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from syncnet_lib import files, parallel, prefetch
 from syncnet_lib.errors import InputError, shown
@@ -34,6 +34,7 @@ from syncnet_lib.measurement.settings import WatchSettings
 
 if TYPE_CHECKING:
     from syncnet_lib.measurement.analyse import Edges, InferSettings
+    from syncnet_lib.measurement.reference import ReferenceOffset
     from syncnet_lib.measurement.stream import Crop, Event
     from syncnet_lib.media.remux import Copy
     from syncnet_lib.media.resound import Cure
@@ -138,7 +139,7 @@ def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
     Raises:
         InputError: as there, and where the process is lost.
     """
-    return _apart(_move_sound, path, out, delay)
+    return _apart(_move_sound, path, out, delay, folder=out.absolute().parent)
 
 
 def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
@@ -147,7 +148,7 @@ def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
     Raises:
         InputError: as there, and where the process is lost.
     """
-    return _apart(_rewrite_sound, path, out, cure)
+    return _apart(_rewrite_sound, path, out, cure, folder=out.absolute().parent)
 
 
 def write_page(path: Path, out: Path, result: Result) -> None:
@@ -156,7 +157,7 @@ def write_page(path: Path, out: Path, result: Result) -> None:
     Raises:
         InputError: as there, and where the process is lost.
     """
-    _apart(_write_page, path, out, result)
+    _apart(_write_page, path, out, result, folder=out.absolute().parent)
 
 
 def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
@@ -168,7 +169,16 @@ def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
     Raises:
         InputError: it cannot be measured, or `out` not be written.
     """
-    return _apart(_render, path, out, options)
+    return _apart(_render, path, out, options, folder=out.absolute().parent)
+
+
+def compare(path: Path, track: int, reference: str) -> ReferenceOffset:
+    """`reference.compare` in a process of its own.
+
+    Raises:
+        InputError: as there, and where the process is lost.
+    """
+    return _apart(_compare, path, track, reference)
 
 
 @contextlib.contextmanager
@@ -231,26 +241,33 @@ def _limited(path: Path, least: float = LEAST_SECONDS) -> Iterator[None]:
         yield
 
 
-Detail = TypeVar("Detail")
 Made = TypeVar("Made")
 
 
-def _apart(function: Callable[[Path, Path, Detail], Made], path: Path, out: Path, detail: Detail) -> Made:
-    """Call a function that makes a file out of a video in a process of its own, within the time limit of the video."""
-    task = functools.partial(_limited_call, function, out, detail)
+def _apart(function: Callable[..., Made], path: Path, *arguments: Any, folder: Path | None = None) -> Made:
+    """Call a function on a video in a process of its own, within the time limit of the video.
+
+    Args:
+        function: picklable, as are the arguments and what it gives.
+        path: the video, its first argument.
+        arguments: its others.
+        folder: where it makes a file, of which a process that is ended leaves a half.
+    """
+    task = functools.partial(_limited_call, function, arguments)
     try:
         ((_, made),) = parallel.run(task, [path], workers=1, progress=False)
     finally:
-        files.sweep(out.absolute().parent)  # a process that is ended leaves its half of a file
+        if folder is not None:
+            files.sweep(folder)
     if isinstance(made, Exception):
         raise explained(made, path) from made
     return made
 
 
-def _limited_call(function: Callable[[Path, Path, Detail], Made], out: Path, detail: Detail, path: Path) -> Made:
+def _limited_call(function: Callable[..., Made], arguments: tuple[Any, ...], path: Path) -> Made:
     _use_own_bars()
     with _limited(path):
-        return function(path, out, detail)
+        return function(path, *arguments)
 
 
 def _use_own_bars() -> None:
@@ -277,6 +294,12 @@ def _write_page(path: Path, out: Path, result: Result) -> None:
     from syncnet_lib.measurement import report
 
     report.write_page(path, out, result)
+
+
+def _compare(path: Path, track: int, reference: str) -> ReferenceOffset:
+    from syncnet_lib.measurement.reference import compare
+
+    return compare(path, track, reference)
 
 
 def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:

@@ -57,9 +57,16 @@ def test_a_file_that_never_ends_is_given_up(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "command", [["offset", "a.mp4"], ["offset", "a.mp4", "b.mp4"], ["correct", "a.mp4", "c.mp4", "--offset", "2"],
-                ["render", "a.mp4", "c.mp4"]], ids=lambda command: f"{command[0]} of {len(command) - 1}",
-)  # fmt: skip
+    "command",
+    [
+        ["offset", "a.mp4"],
+        ["offset", "a.mp4", "b.mp4"],
+        ["offset", "a.mp4", "--reference", "sitecustomize.py"],
+        ["correct", "a.mp4", "c.mp4", "--offset", "2"],
+        ["render", "a.mp4", "c.mp4"],
+    ],
+    ids=lambda command: " ".join(command[:3]),
+)
 def test_a_crash_in_native_code_is_one_line(command, tmp_path):
     """Each process that is started for a video ends when it opens one, as by a crash in a decoder."""
     (tmp_path / "sitecustomize.py").write_text(
