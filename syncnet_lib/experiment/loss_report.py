@@ -8,6 +8,9 @@ import pandas as pd
 
 from syncnet_lib.experiment.loss_study import LOSSES, MAIN
 
+NONE = "No figures are there yet: dvc repro studies/dvc.yaml:loss_study."
+"""What a study without points concludes."""
+
 
 def summarise(found: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
     """The figures of the study for JSON.
@@ -64,6 +67,8 @@ def conclude(summary: Mapping[str, Any]) -> str:
         summary: of `summarise`.
     """
     losses = summary["losses"]
+    if not set(MAIN) & set(losses):
+        return NONE
     stuck = [name for name, each in losses.items() if None in each["left_chance_at_step"]]
     main = {name: float(np.mean(losses[name]["k15"])) for name in MAIN if name in losses}
     best = max(main, key=lambda name: main[name])
@@ -85,6 +90,8 @@ def what_helps(summary: Mapping[str, Any]) -> str:
     Args:
         summary: of `summarise`.
     """
+    if MAIN[0] not in summary["losses"]:
+        return ""
     plain, *others = [name for name in summary["losses"] if name.startswith("binary")]
     base = np.array(summary["losses"][plain]["k15"])
     told = []

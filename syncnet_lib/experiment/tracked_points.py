@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import mlflow_log
 from syncnet_lib.experiment.points import Settings, Study
 
@@ -13,8 +12,8 @@ EXPERIMENT = f"{mlflow_log.EXPERIMENT}-studies"
 Found = list[tuple[Settings, dict[str, Any]]]
 
 
-def gather(study: Study, points: Sequence[Settings], device: str, jobs: int, root: Path) -> Found:
-    """The figures of all points: those that are on disk, and the others computed; each logged.
+def gather(study: Study, points: Sequence[Settings], device: str, jobs: int, root: Path, compute: bool = True) -> Found:
+    """The figures of points, each logged.
 
     Args:
         study: whose.
@@ -22,7 +21,10 @@ def gather(study: Study, points: Sequence[Settings], device: str, jobs: int, roo
         device: where to compute.
         jobs: processes.
         root: the project.
+        compute: those that are missing; else only those on disk are gathered.
     """
+    if not compute:
+        points = [settings for settings in points if study.path(settings).is_file()]
     found = []
     with mlflow_log.start(study.name, {"points": len(points), "device": device}, root, experiment=EXPERIMENT) as parent:
         for settings, figures, computed in study.compute(points, device, jobs):
@@ -46,18 +48,3 @@ def _scalars(figures: Mapping[str, Any]) -> dict[str, Any]:
         elif isinstance(value, list) and value and isinstance(value[-1], Mapping):
             kept |= {f"{name}/{key}": each for key, each in _scalars(value[-1]).items()}
     return kept
-
-
-def need(summary: Mapping[str, Any], key: str, where: Path) -> None:
-    """Refuse a summary of nothing.
-
-    Args:
-        summary: of a study.
-        key: that holds its figures.
-        where: the file that it is read from or written to.
-
-    Raises:
-        InputError: it holds none.
-    """
-    if not summary.get(key):
-        raise InputError(where, "no figures of the study", "run: dvc repro studies/dvc.yaml")

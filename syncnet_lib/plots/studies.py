@@ -26,8 +26,12 @@ def over_noise(noise: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
     style.label(right, "", "share of noise (%)", "share (%)")
     at = [100 * float(share) for share in shares]
     for name, colour in COLOURS.items():
-        values = 100 * np.array([noise[share]["k5"][name] for share in shares])
-        left.errorbar(at, values.mean(axis=1), values.std(axis=1), color=colour, marker="o", capsize=3, label=name)
+        known = [share for share in shares if name in noise[share]["k5"]]
+        means, spreads = (
+            [100 * float(part(noise[share]["k5"][name])) for share in known] for part in (np.mean, np.std)
+        )
+        places = [100 * float(share) for share in known]
+        left.errorbar(places, means, spreads, color=colour, marker="o", capsize=3, label=name)
     for name, colour in (("precision", style.GENUINE), ("recall", style.FALSE)):
         right.plot(at, [100 * noise[share][name] for share in shares], color=colour, marker="o", label=name)
     left.legend(frameon=False)

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -75,14 +76,15 @@ def fit(
     """
     settings = loop.resolve(settings, train, device)
     processes = int(settings.processes)
+    if processes > 1 and train.folder is None:
+        warnings.warn("a split with moved audio is in the memory of this process, which trains alone", stacklevel=2)
+        processes = 1
     if processes < 2:
         yield from loop.fit(train, val, settings, seed, device, state_dir, timer, workers, init)
         return
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise InputError("train.processes", f"{processes} on {torch.cuda.device_count()} GPUs", "use auto")
-    if train.folder is None:
-        cause = f"{processes} cannot open a split with moved audio, which is in the memory of this one"
-        raise InputError("train.processes", cause, "use auto, or filter.repair: false")
+    assert train.folder is not None
     with tempfile.TemporaryDirectory() as folder:
         job_file, kept = Path(folder, "job.json"), Path(folder, "kept.npy")
         np.save(kept, train.kept)

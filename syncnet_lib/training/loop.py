@@ -66,8 +66,7 @@ def resolve(settings: TrainSettings, split: Split, device: torch.device) -> Trai
     if settings.loader == "auto":
         known["loader"] = loaders.choose(split, SPECS[settings.model], device)
     if settings.processes == "auto":
-        # Other processes open the split's folder, which one with moved audio does not have.
-        known["processes"] = torch.cuda.device_count() if device.type == "cuda" and split.folder else 1
+        known["processes"] = torch.cuda.device_count() if device.type == "cuda" else 1
     return settings.model_copy(update=known)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import loss_report, loss_study, refine_report, refine_study, tracked_points
+from syncnet_lib.experiment import loss_report, loss_study, refine_report, refine_study
 from syncnet_lib.experiment.points import Study
 
 
@@ -111,9 +111,19 @@ def test_chance_is_left_where_it_is_not_met_again():
     assert loss_study.left_chance(rows[:2]) is None
 
 
-def test_no_figures_are_one_line():
-    with pytest.raises(InputError, match="no figures of the study"):
-        tracked_points.need({"noise": {}}, "noise", Path("refine.json"))
+def test_a_study_without_figures_says_so():
+    assert refine_report.conclude(refine_report.summarise([])) == refine_report.NONE
+    assert loss_report.conclude(loss_report.summarise([])) == loss_report.NONE
+    assert loss_report.what_helps({"losses": {}}) == ""
+    assert loss_report.by_length({"losses": {}}).empty
+
+
+def test_clean_clips_may_not_be_measured_yet():
+    found = [({"corpus": "synthetic", "share": 0.3, "seed": 0}, noisy_point(0.3, 0.98, 0.06))]
+    summary = refine_report.summarise(found)
+    assert "clean" not in summary["noise"]["0.3"]["k5"]
+    assert "clean clips not measured" in refine_report.conclude(summary)
+    assert not any("clean" in claim for claim in refine_report.claims(summary))
 
 
 def test_points_name_all_that_decides_them():
