@@ -118,7 +118,7 @@ def offset(
     csv_to: Csv = None,
     plot: Annotated[Path | None, typer.Option(help="a picture a video into a new folder")] = None,
     report: Annotated[
-        Path | None, typer.Option(help="a page a video, an index, JUnit XML and editor markers into a new folder")
+        Path | None, typer.Option(help="a page a video, an index, JUnit XML, editor markers, RTTM into a new folder")
     ] = None,
     workers: Workers = None,
     device: Device = "auto",
@@ -391,6 +391,7 @@ def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: 
             if not isinstance(outcome, Failure):
                 batch.write_page(Path(outcome.path), made / f"{name}.html", outcome)
                 files.write_bytes(made / f"{name}.markers.csv", report.markers(outcome).encode())
+                files.write_bytes(made / f"{name}.rttm", report.rttm(outcome).encode())
         files.write_bytes(made / "index.html", report.index_page(zip(outcomes, names, strict=True)).encode())
         files.write_bytes(made / "junit.xml", report.junit(outcomes, limits))
     print(f"{folder / 'index.html'}: the report", file=sys.stderr)

@@ -117,6 +117,33 @@ def test_a_standard_passes_fails_or_cannot_tell(syncnet, late, talkers, tmp_path
     assert "r37: no such standard; use ebu-r37" in err
 
 
+def test_a_report_is_a_folder(syncnet, late, tmp_path):
+    folder = tmp_path / "report"
+    assert syncnet("offset", late / "late.mp4", "--standard", "ebu-r37", "--report", folder)[0] == 1
+    names = ["1-late.html", "1-late.markers.csv", "1-late.rttm", "index.html", "junit.xml"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert "data:image/jpeg;base64," in (folder / "1-late.html").read_text()
+    assert 'failures="1"' in (folder / "junit.xml").read_text()
+    code, _, err = syncnet("offset", late / "late.mp4", "--report", folder)
+    assert code == 2
+    assert "exists already" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_sound_against_sound_needs_enough_of_it(syncnet, late):
+    code, _, err = syncnet("offset", late / "late.mp4", "--reference", late / "fine.mp4")
+    assert code == 2
+    assert "the sound is shorter than 9 s" in err
+
+
+def test_correct_can_change_the_samples(syncnet, late, tmp_path):
+    out = tmp_path / "out.mp4"
+    code, printed, err = syncnet("correct", late / "late.mp4", out, "--samples")
+    assert code == 0, err
+    assert "decoded and encoded again" in printed
+    assert scenes.packet_bytes(out, "video") == scenes.packet_bytes(late / "late.mp4", "video")
+
+
 def test_one_bad_video_does_not_stop_the_rest(syncnet, late, tmp_path):
     table, lines, pictures = tmp_path / "out.csv", tmp_path / "out.json", tmp_path / "plots"
     code, out, err = syncnet(

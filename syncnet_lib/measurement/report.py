@@ -1,7 +1,7 @@
 """What was measured as a page to send: offset over time, events with picture and time code, and what measured it.
 
-One HTML file a video, which needs nothing beside itself; an index of a batch; JUnit XML for a build server; and markers
-for an editing system, CSV with the columns that Premiere Pro exports and imports by its common extensions.
+One HTML file a video, which needs nothing beside itself; an index of a batch; JUnit XML for a build server; markers
+for an editing system, CSV with the columns of Premiere Pro; and who speaks when, RTTM.
 """
 
 import base64
@@ -211,6 +211,17 @@ def markers(result: Result) -> str:
         seconds = f"{each.end_s - each.start_s:.2f}"
         writer.writerow([name, event.says, each.start_timecode, each.end_timecode, seconds, "Comment"])
     return text.getvalue()
+
+
+def rttm(result: Result) -> str:
+    """Who speaks when, by face track (NIST RTTM): times of the face, since a track is judged as a whole."""
+    name = "_".join(Path(result.path).stem.split())
+    lines = (
+        f"SPEAKER {name} 1 {each.start_s:.3f} {each.end_s - each.start_s:.3f} <NA> <NA> face{each.track} <NA> <NA>\n"
+        for each in result.tracks
+        if each.speaking
+    )
+    return "".join(lines)
 
 
 def _pictures(path: Path, frames: Sequence[int]) -> list[bytes]:

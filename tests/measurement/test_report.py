@@ -99,3 +99,7 @@ def test_markers_have_time_codes(edited):
     assert [row["Marker Name"] for row in rows] == ["pass", "fail"]
     assert rows[1]["Description"] == "audio is 200 ms behind: advance it"
     assert rows[0]["In"] == edited.segments[0].start_timecode
+
+
+def test_who_speaks_is_rttm():
+    assert report.rttm(result(5.0)) == "SPEAKER video 1 0.000 60.000 <NA> <NA> face0 <NA> <NA>\n"
