@@ -11,6 +11,9 @@ RATES = (Fraction(24_000, 1001), Fraction(24), Fraction(25), Fraction(30_000, 10
 """Pictures a second between which films are converted: sound that was not converted with them drifts by a ratio of
 two of them."""
 MILLION = 1_000_000
+CONVERSION, COARSE = 5000, 0.05
+"""Millionths from which a drift can only be a conversion, as no clock is off by so much. It leaves the search within
+seconds and is measured by steps of 4 % (`timeline.COARSE`), so it is taken for a ratio within 5 % of it."""
 
 
 def cure(result: Result) -> tuple[Cure, str]:
@@ -31,7 +34,9 @@ def ratio(drift: Drift) -> tuple[Fraction, bool]:
     A picture at T goes with the sound at T - o(T), where the offset o grows by the drift; so the sound is too short by
     1 - drift.
     """
-    low, value, high = (1 / (1 - ppm / MILLION) for ppm in (drift.ppm_low, drift.ppm, drift.ppm_high))
+    room = COARSE * abs(drift.ppm) if abs(drift.ppm) >= CONVERSION else 0.0
+    ends = (drift.ppm_low - room, drift.ppm, drift.ppm_high + room)
+    low, value, high = (1 / (1 - ppm / MILLION) for ppm in ends)
     known = [one / other for one in RATES for other in RATES if one != other and low <= one / other <= high]
     if known:
         return min(known, key=lambda each: abs(each - value)), True

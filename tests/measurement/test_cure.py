@@ -33,7 +33,12 @@ def test_each_segment_is_moved_by_its_own():
 
 @pytest.mark.parametrize(
     ("ppm", "named"),
-    [(40_000, Fraction(25, 24)), (1e6 / 1001, Fraction(1001, 1000)), (-1000, Fraction(1000, 1001))],
+    [
+        (40_000, Fraction(25, 24)),
+        (38_400, Fraction(25, 24)),
+        (1e6 / 1001, Fraction(1001, 1000)),
+        (-1000, Fraction(1000, 1001)),
+    ],
 )
 def test_conversions_of_the_rate_are_named(ppm, named):
     assert ratio(drift(ppm)) == (named, True)
