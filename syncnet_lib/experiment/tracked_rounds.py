@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -68,9 +69,11 @@ def run(
         experiment: of the runs.
 
     Raises:
-        InputError: as `rounds.run`; a base model that is fed with other crops than the clips hold, or whose header does
-            not say how it was trained where others must be.
+        InputError: as `rounds.run`; clips without a sound; a base model that is fed with other crops than the clips
+            hold, or whose header does not say how it was trained.
     """
+    if not np.ptp(split.mfcc[0], axis=0).any():
+        raise InputError(data / "pairs" / "train", f"all {len(split.index)} clips are silent", "give videos with sound")
     path = data / "models" / "base" / "model.safetensors"
     about = header.read(path).about
     if "settings" not in about:
