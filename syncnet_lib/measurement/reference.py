@@ -29,8 +29,8 @@ REACH = 4 * STEP
 """Samples around the coarse offset in which the fine one is looked for."""
 AGREE = SAMPLE_RATE // 1000
 """Samples by which blocks may differ and still say the same: 1 ms."""
-SHARE = 0.5
-"""Share of the blocks that must agree."""
+SHARE = 0.8
+"""Share of the blocks that must agree: where an edit moves a part of the sound, no single offset is the answer."""
 LEAST = 3
 """Blocks that must agree at least: of noise, each does so with one in forty."""
 QUIET = -60.0

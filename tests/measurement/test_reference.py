@@ -47,6 +47,15 @@ def test_another_programme_is_no_answer(tmp_path):
     assert found.held_against(standard.STANDARDS["atsc"]).compliance == "cannot be told"
 
 
+def test_an_edit_is_no_single_offset(tmp_path):
+    original = programme(0)
+    half = len(original) // 3 * 2
+    edited = np.concatenate([original[:half], np.zeros(3840, np.int16), original[half:-3840]])
+    found = reference.compare(write(tmp_path / "edited.wav", edited), 1, str(write(tmp_path / "whole.wav", original)))
+    assert not found.sure
+    assert "an offset that changes" in found.verdict
+
+
 def test_what_cannot_be_compared_is_one_line(tmp_path):
     long, short = write(tmp_path / "long.wav", programme(0)), write(tmp_path / "short.wav", programme(0)[:16_000])
     for other, cause in ((str(short), "shorter than 9 s"), ("none.wav", "does not exist"), ("2", "no audio track 2")):
