@@ -15,7 +15,7 @@ from tqdm import tqdm
 from syncnet_lib.measurement.analyse import Analysis
 from syncnet_lib.measurement.result import Result, TrackResult
 from syncnet_lib.media import decode, encode, remux
-from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.clock import FPS, FRAME_MS
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.media.streams import audio_streams, opened
 
@@ -133,8 +133,16 @@ def _face(pixels: np.ndarray, box: np.ndarray, verdict: TrackResult, at: int, su
     # A window is shown at its middle.
     values = verdict.frame_confidence
     running = values[min(max(at - WINDOW_FRAMES // 2, 0), len(values) - 1)]
-    label = f"{verdict.track}: {verdict.offset_frames:+d} frames"
-    _text(pixels, label + ("" if running is None else f", {running:.2f}"), corners[0], colour)
+    _text(pixels, _label(verdict, running), corners[0], colour)
+
+
+def _label(verdict: TrackResult, running: float | None) -> str:
+    """What is written on a face: where its sound is, and how sure the windows around this picture are of that."""
+    if not verdict.speaking:
+        return "does not speak"
+    ms = verdict.offset_frames * FRAME_MS
+    place = f"audio {abs(ms)} ms {'ahead' if ms > 0 else 'behind'}" if ms else "audio in place"
+    return place + ("" if running is None else f", confidence {running:.2f}")
 
 
 def _text(pixels: np.ndarray, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:

@@ -1,6 +1,7 @@
 """Figures of verdicts: how often a model is right, and how sure it is."""
 
 import itertools
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from syncnet_lib.media.clock import FPS, FRAME_MS
 from syncnet_lib.model import scoring
 from syncnet_lib.plots import style
 from syncnet_lib.plots.tables import models_of
+
+TITLE, NAME = 60, 28
+"""Characters of a line of a title, and of a file's name in a legend, of a figure as wide as a phone."""
 
 
 def shift_curve(curves: Mapping[str, Float[np.ndarray, "shifts"]], title: str) -> Figure:
@@ -125,16 +129,27 @@ def measurement(result: Mapping[str, Any], title: str) -> Figure:
         result: of `Result.to_dict`.
         title: the finding.
     """
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(6.4, 6.8), layout="constrained")  # read on a phone: one panel over the other
+    upper, lower = figure.subplots(2, 1)
     means = np.array(result["mean_distances"], float)
-    _draw_shifts(left, {Path(result["path"]).name: means}, title, result["search_centre"])
+    curves = {_shortened(Path(result["path"]).name): means}
+    _draw_shifts(upper, curves, textwrap.fill(title, TITLE), result["search_centre"])
+    threshold = result["model"]["threshold"]
+    if threshold is not None:
+        upper.axhline(np.nanmedian(means) - threshold, color="black", alpha=0.5, linestyle="--", linewidth=0.8)
+        upper.annotate("sure below", (1, np.nanmedian(means) - threshold), (-2, -3), ("axes fraction", "data"),
+                       "offset points", ha="right", va="top", fontsize=9)  # fmt: skip
     colours = (style.GENUINE, style.FALSE, style.ACCENT, style.NEUTRAL)
     for track, colour in zip(result["tracks"], itertools.cycle(colours), strict=False):
         values = np.array(track["frame_confidence"], float)
         at = track["start_s"] + np.arange(len(values)) / FPS
-        name = f"track {track['track']}" + (", speaks" if track["speaking"] else "")
-        right.plot(at, values, color=colour, linewidth=0.8, label=name)
-    style.label(right, "Confidence of single windows", "time (s)", "confidence")
-    right.legend(frameon=False, fontsize=8)
+        name = f"face {track['track']}, {'speaks' if track['speaking'] else 'does not speak'}"
+        lower.plot(at, values, color=colour, linewidth=1.2, label=name)
+    lower.axhline(0, color="black", alpha=0.3, linewidth=0.8)
+    style.label(lower, "Confidence of single windows: below 0 they speak against it", "time (s)", "confidence")
+    lower.legend(frameon=False)
     return figure
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= NAME else f"{name[: NAME // 2]}…{name[-NAME // 2 :]}"

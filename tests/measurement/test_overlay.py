@@ -7,7 +7,7 @@ import pytest
 
 from syncnet_lib.measurement import overlay
 from syncnet_lib.measurement.analyse import Analysis
-from syncnet_lib.measurement.result import Result
+from syncnet_lib.measurement.result import Result, TrackResult
 from syncnet_lib.media import decode
 from tests.media import test_audio as sounds
 
@@ -39,3 +39,17 @@ def test_sound_without_a_decoder_is_left_out_and_named(tmp_path: Path) -> None:
     assert left_out.startswith("stream 2: sound track")
     info = decode.probe(tmp_path / "out.mov")
     assert ([track.codec for track in info.audio], info.undecodable) == (["alac"], 0)
+
+
+@pytest.mark.parametrize(
+    ("speaking", "frames", "running", "label"),
+    [
+        (True, 1, 0.421, "audio 40 ms ahead, confidence 0.42"),
+        (True, -5, None, "audio 200 ms behind"),
+        (True, 0, 0.3, "audio in place, confidence 0.30"),
+        (False, 0, 0.3, "does not speak"),
+    ],
+)
+def test_a_label_says_what_its_numbers_are(speaking: bool, frames: int, running: float | None, label: str) -> None:
+    track = TrackResult.model_construct(speaking=speaking, offset_frames=frames)
+    assert overlay._label(track, running) == label

@@ -25,3 +25,23 @@ def test_a_curve_has_its_least_at_the_offset() -> None:
     figure = verdicts.shift_curve({"base": np.roll(CURVE, -3)}, "found")
     assert "base: offset +3" in figure.axes[0].get_legend().get_texts()[0].get_text()
     assert "found" in text(verdicts.result(METRICS, {"base": CURVE}, "found"))
+
+
+def test_a_measurement_shows_its_threshold() -> None:
+    tracks = [
+        {"track": 0, "start_s": 0.0, "speaking": True, "frame_confidence": [0.5, None, 0.4]},
+        {"track": 1, "start_s": 0.0, "speaking": False, "frame_confidence": [0.0, -0.1]},
+    ]
+    known = {"model": {"threshold": 2.0}, "search_centre": 0}
+    result = {"path": "x" * 60, "mean_distances": CURVE.tolist(), "tracks": tracks, **known}
+    figure = verdicts.measurement(result, "audio is 200 ms behind: advance it; " * 3)
+    upper, lower = figure.axes
+    assert [line.get_ydata()[0] for line in upper.lines if line.get_linestyle() == "--"] == [np.median(CURVE) - 2.0]
+    assert [entry.get_text() for entry in lower.get_legend().get_texts()] == [
+        "face 0, speaks",
+        "face 1, does not speak",
+    ]
+    assert max(map(len, upper.get_title("left").splitlines())) <= 60
+    assert has_units(figure)
+    without = verdicts.measurement(result | {"model": {"threshold": None}}, "x")
+    assert not [line for line in without.axes[0].lines if line.get_linestyle() == "--"]
