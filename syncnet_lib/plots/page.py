@@ -49,7 +49,7 @@ STYLE = """
   :root { --text: #e4e7eb; --soft: #9aa5b1; --line: #3e4c59; --ground: #15191e; --accent: #52c3ba; --panel: #1f252c; }
 }
 * { box-sizing: border-box; }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem;
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1.5rem 1rem 4rem;
        color: var(--text); background: var(--ground); }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 1rem; }
 h2 { font-size: 1.3rem; margin: 3rem 0 .75rem; padding-top: .75rem; border-top: 1px solid var(--line); }
