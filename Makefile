@@ -19,7 +19,7 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 export USER ?= $(firstword $(shell id -un 2>/dev/null || id -u))
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-fast lab ui lint bench lock
+.PHONY: help repro test test-fast lab ui exps lint bench lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
@@ -44,6 +44,9 @@ ui: free-port $(READY)  ## open the recorded runs in MLflow, on this machine onl
 	@echo "the runs: http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
 	@$(BIN)/python -m mlflow ui --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+exps: $(READY)  ## compare the experiments of `dvc exp run`: the headline, and the parameters that differ
+	@$(BIN)/python -m dvc exp show --no-pager --only-changed --keep '^(k5|k15|base_k15|clip|auc)$$' --drop '^(Created|(data|syncnet_lib|notebooks|reports)/)'
 
 lint: $(READY)  ## check style and types
 	@$(BIN)/python -m ruff check .

@@ -1,5 +1,6 @@
 """Any exception as the error that a user reads."""
 
+import errno
 import re
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def explained(error: Exception, where: str | Path) -> InputError:
         return InputError(
             where, "takes longer than its time limit", "convert the file with ffmpeg, or give a shorter one"
         )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return InputError(error.filename or where, "no space is left on the device", "free some, and run it again")
     if isinstance(error, MemoryError):
         return InputError(where, "memory ran out", "give a shorter or a smaller video")
     cure = "write --debug before the name of the command to see the trace, and report it"

@@ -1,5 +1,6 @@
 """Unexpected exceptions as the one line that a user reads."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ LINKER = "cannot open shared object file: No such file or directory"
         (WorkerLost("the process died"), "x: the process died; its decoder crashed, or memory ran out"),
         (TimeoutError(), "x: takes longer than its time limit"),
         (MemoryError(), "x: memory ran out"),
+        (OSError(errno.ENOSPC, "No space left on device"), "x: no space is left on the device; free some"),
         (KeyError("y"), "x: unexpected KeyError: 'y'; write --debug"),
         (AttributeError(), "x: unexpected AttributeError; write --debug"),
     ],

@@ -112,7 +112,9 @@ def test_help_is_the_default_and_names_every_target() -> None:
     for shown in (make(ROOT), make(ROOT, "help")):
         assert shown.returncode == 0
         assert [line.split()[0] for line in shown.stdout.splitlines()] == targets[1].split()
-    assert {"help", "repro", "test", "test-fast", "lab", "ui", "lint", "bench", "lock"} == set(targets[1].split())
+    assert {"help", "repro", "test", "test-fast", "lab", "ui", "exps", "lint", "bench", "lock"} == set(
+        targets[1].split()
+    )
 
 
 @pytest.fixture

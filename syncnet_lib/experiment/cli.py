@@ -14,7 +14,6 @@ from typing import Annotated, Literal, NoReturn
 import typer
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment.notebook import NotebookError
 from syncnet_lib.paths import PIPELINE, ROOT
 
 INTERRUPTED = 130
@@ -191,9 +190,6 @@ def _workspace(what: str) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{what}: interrupted; what is finished stays", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-    except NotebookError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(1) from None
 
 
 def _stop(_number: int, _frame: object) -> NoReturn:

@@ -275,6 +275,54 @@ def example(results: Results, model: str) -> tuple[dict[str, np.ndarray], str]:
     return curves, f"{row.clip_id}: true offset {row.truth}, the {model} model finds {row.offset}"
 
 
+def plotted(results: Results, curves: Mapping[str, np.ndarray]) -> dict[str, pd.DataFrame]:
+    """What `dvc plots` draws, and compares between revisions: tables by name, a column a model.
+
+    Args:
+        results: of `compare`.
+        curves: of `example`.
+
+    Returns:
+        `accuracy` (percent within a frame by `frames` of a stretch), `roc` (percent of clips that keep their own audio
+        by `swapped`, the percent of clips with another's that a threshold on confidence lets through), `shifts` (mean
+        distance by `shift`, the frames by which the audio is ahead).
+    """
+    models = list(results.swapped)
+    lengths = [str(frames) for frames in scoring.CLIP_FRAMES]
+    accuracy = {name: [100 * results.metrics[name]["accuracy_by_frames"][key] for key in lengths] for name in models}
+    swapped = max((len(table) for table in results.swapped.values()), default=0)
+    let_through = np.linspace(0, 100, swapped + 1)
+    roc = {}
+    for name in models if swapped else ():
+        false = np.sort(results.swapped[name].confidence.to_numpy())[::-1]
+        thresholds = [*false, -np.inf]  # above the surest of them none passes, above none of them all do
+        own = results.verdicts[name].confidence.to_numpy()
+        roc[name] = [100 * float((own > threshold).mean()) for threshold in thresholds]
+    size = len(next(iter(curves.values())))
+    shifts = {"shift": size // 2 - np.arange(size), **curves}
+    return {
+        "accuracy": pd.DataFrame({"frames": scoring.CLIP_FRAMES, **accuracy}),
+        "roc": pd.DataFrame({"swapped": let_through, **roc}),
+        "shifts": pd.DataFrame(shifts),
+    }
+
+
+def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The few figures that experiments are compared by, in percent: what `dvc exp show` has columns for.
+
+    Args:
+        metrics: of `metrics`.
+    """
+    base, refined = metrics["base"], metrics["refined"]
+    return {
+        "k5": round(100 * refined["accuracy_by_frames"]["5"], 1),
+        "k15": round(100 * refined["accuracy_by_frames"]["15"], 1),
+        "base_k15": round(100 * base["accuracy_by_frames"]["15"], 1),
+        "clip": round(100 * refined["clip_accuracy"], 1),
+        "auc": round(100 * refined["auc"], 1),
+    }
+
+
 def gain(results: Results) -> dict[str, float]:
     """What the refined model adds to the base model on stretches of 15 frames, clip by clip.
 
@@ -287,7 +335,7 @@ def gain(results: Results) -> dict[str, float]:
     return {name: round(value, 6) for name, value in bootstrap(difference.to_numpy(float)).items()}
 
 
-def champion(folder: Path) -> tuple[str, str]:
+def champion(folder: Path) -> tuple[str, float, str]:
     """The model that its own validation found best; the test split has no say in a choice.
 
     Args:
@@ -295,12 +343,12 @@ def champion(folder: Path) -> tuple[str, str]:
             same clips.
 
     Returns:
-        Its name, and the reason in words.
+        Its name, its AUC, and the reason in words.
     """
     best = {path.parent.name: pd.read_csv(path).auc.max() for path in sorted(folder.glob("*/history.csv"))}
     name = max(best, key=lambda model: best[model])
     others = ", ".join(f"{model} {auc:.4f}" for model, auc in best.items() if model != name)
-    return name, f"validation AUC {best[name]:.4f}, {others or 'the only model'}"
+    return name, float(best[name]), f"validation AUC {best[name]:.4f}, {others or 'the only model'}"
 
 
 def metrics(results: Results, rejected: pd.DataFrame, further: Extra) -> dict[str, Any]:

@@ -1,18 +1,19 @@
-"""The record of every run in MLflow: parameters, curves, figures, models. The only module that imports mlflow."""
+"""The record of every run in MLflow: parameters, curves, figures, models."""
 
 import atexit
-import logging
 import os
 import subprocess
 import tempfile
 import time
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ruamel.yaml import YAML
 
+from syncnet_lib.experiment import config, registry
+from syncnet_lib.experiment.outbox import Outbox, Undelivered
+from syncnet_lib.experiment.store import answering, client_of, flat, reach, uri
 from syncnet_lib.files import sha256
 from syncnet_lib.paths import PIPELINE
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 EXPERIMENT = "syncnet"
 """Name of the experiment, and of the registered model, of the pipeline's runs."""
@@ -30,8 +32,12 @@ OPENED_RUNS = "SYNCNET_OPENED_RUNS"
 PARENT_RUN = "SYNCNET_PARENT_RUN"
 """Environment: id of the run under which `start` nests its runs, e.g. that of a sweep."""
 
-SERVED = Path(__file__).parents[1] / "served.py"
-"""What MLflow executes to load a registered model."""
+TRIAL = "SYNCNET_TRIAL"
+"""Environment: name of the trial of that sweep, by which its run is found again after a kill."""
+REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED", "BAD_REQUEST")
+"""Answers of MLflow that a later attempt would get again."""
+NAMED = 4
+"""Most parameters in the name of a run."""
 
 SOURCES = ("syncnet_lib", "notebooks", "params.yaml", "dvc.yaml", "requirements.lock")
 """What decides a result; a change here that git does not know makes a run `dirty`. Results themselves do not."""
@@ -40,13 +46,18 @@ SOURCES = ("syncnet_lib", "notebooks", "params.yaml", "dvc.yaml", "requirements.
 class Run:
     """An open MLflow run; made by `start`. As a context manager it ends with its block.
 
+    A store that stops answering stops nothing: what it did not take is kept, and delivered when it answers again, at
+    the latest by the next run (`outbox`).
+
     Attributes:
         id: MLflow's id of it.
     """
 
-    def __init__(self, client: "MlflowClient", run_id: str) -> None:
+    def __init__(self, client: "MlflowClient", run_id: str, root: Path) -> None:
         self.id = run_id
-        self._client = client
+        self._outbox = _outbox(client, run_id, root)
+        self._monitor = _monitor(run_id, root)
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +77,10 @@ class Run:
         self._end("FAILED")
 
     def _end(self, status: str) -> None:
-        _end(self._client, self.id, status)
+        if not self._ended:  # a run that has finished is closed once more when its process ends
+            self._ended = True
+            self._monitor.finish()
+            _post_end(self._outbox, status)
 
     def numbers(self, record: Mapping[str, Any], step: int = 0) -> None:
         """Log numbers, all of them in one transaction.
@@ -76,22 +90,19 @@ class Run:
                 (None, text) is left out: an epoch without validation has no validation loss.
             step: e.g. the number of the epoch.
         """
-        from mlflow.entities import Metric
-
         now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value in _numbers(record)]
-        self._client.log_batch(self.id, metrics=metrics)
+        self._outbox.post({"kind": "numbers", "numbers": dict(flat(record)), "time": now, "step": step})
 
     def figure(self, name: str, figure: "Figure") -> None:
         """Keep a figure as figures/`name`.png."""
-        self._client.log_figure(self.id, figure, f"figures/{name}.png")
+        with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
+            path = Path(folder) / f"{name}.png"
+            figure.savefig(path)
+            self._outbox.post({"kind": "artifact", "folder": "figures"}, path)
 
     def artifact(self, path: Path) -> None:
         """Keep a file or a folder."""
-        if path.is_dir():
-            self._client.log_artifacts(self.id, str(path), path.name)
-        else:
-            self._client.log_artifact(self.id, str(path))
+        self._outbox.post({"kind": "artifact", "folder": path.name if path.is_dir() else None}, path)
 
     def model(self, name: str, path: Path, alias: str) -> None:
         """Keep a model file, register it as the next version of a model, and let an alias point to it.
@@ -103,26 +114,7 @@ class Run:
             path: the file; its SHA-256 becomes a tag of the version, by which `start` finds the run again.
             alias: e.g. base or refined.
         """
-        from mlflow.exceptions import MlflowException
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # MLflow warns of annotations of its own
-            import mlflow.pyfunc
-
-        with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
-            served = Path(folder) / "model"
-            mlflow.pyfunc.save_model(
-                served, python_model=str(SERVED), artifacts={"checkpoint": str(path)}, pip_requirements=["syncnet_lib"]
-            )
-            self._client.log_artifacts(self.id, str(served), "model")
-        try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        source = f"{self._client.get_run(self.id).info.artifact_uri}/model"
-        version = self._client.create_model_version(name, source, self.id, tags={"sha256": sha256(path)})
-        self._client.set_registered_model_alias(name, alias, version.version)
+        self._outbox.post({"kind": "model", "name": name, "alias": alias}, path)
 
 
 def start(
@@ -156,25 +148,69 @@ def start(
     """
     from mlflow.entities import Param
 
-    client = _client(root)
-    experiment_id = _experiment(client, experiment, root)
-    tags = {"stage": stage, **(tags or {}), **_origin(stage, root)}
-    tags["mlflow.runName"] = " ".join([stage, *filter(None, [tags.get("dvc.exp")])])
-    if PARENT_RUN in os.environ:
-        tags["mlflow.parentRunId"] = os.environ[PARENT_RUN]
-    if resumed and (left := _unfinished(client, experiment_id, stage)):
-        tags["resumed_from"] = left
-    if filtered_by and (teacher := _trained(client, filtered_by)):
-        tags["filtered_by"] = teacher
-    run = Run(client, client.create_run(experiment_id, tags=tags).info.run_id)
+    with answering(root):
+        client = client_of(root)
+        for left in sorted(_waiting(root).glob("[0-9a-f]*")):
+            _outbox(client, left.name, root).deliver()
+        experiment_id = _experiment(client, experiment, root)
+        tags = {"stage": stage, **(tags or {}), **_origin(stage, root)}
+        tags["mlflow.runName"] = " ".join([stage, *_differences(stage, settings), *filter(None, [tags.get("dvc.exp")])])
+        if PARENT_RUN in os.environ:
+            tags |= {"mlflow.parentRunId": os.environ[PARENT_RUN], "trial": os.environ.get(TRIAL, "")}
+            tags["mlflow.runName"] = tags["trial"] or tags["mlflow.runName"]
+            if begun := _begun(client, experiment_id, tags):
+                return _open(Run(client, begun, root))
+        if resumed and (left_by := _unfinished(client, experiment_id, stage)):
+            tags["resumed_from"] = left_by
+        if filtered_by and (teacher := _trained(client, filtered_by)):
+            tags["filtered_by"] = teacher
+        run_id = client.create_run(experiment_id, tags=tags).info.run_id
+        client.log_batch(run_id, params=[Param(name, str(value)) for name, value in settings.items()])
+        client.log_inputs(run_id, datasets=_datasets(stage, root))
+    return _open(Run(client, run_id, root))
+
+
+def reopened(run_id: str, root: Path) -> Run | None:
+    """A run that did not finish, open again; None if it finished, or the store does not know it.
+
+    Args:
+        run_id: its id.
+        root: the project.
+    """
+    from mlflow.exceptions import MlflowException
+
+    with answering(root):
+        client = client_of(root)
+        try:
+            status = client.get_run(run_id).info.status
+        except MlflowException:
+            return None
+        if status == "FINISHED":
+            return None
+        client.update_run(run_id, "RUNNING")
+    return _open(Run(client, run_id, root))
+
+
+def _open(run: Run) -> Run:
+    """Make sure that a run ends when its notebook or its process does."""
     if OPENED_RUNS in os.environ:
         with open(os.environ[OPENED_RUNS], "a") as file:
             file.write(f"{run.id}\n")
     else:
         atexit.register(run.fail)
-    client.log_batch(run.id, params=[Param(name, str(value)) for name, value in settings.items()])
-    client.log_inputs(run.id, datasets=_datasets(stage, root))
     return run
+
+
+def _begun(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str]) -> str:
+    """Id of the run of the same trial of the same sweep that was killed, and is now open again; "" for none."""
+    if not tags["trial"]:
+        return ""
+    same = f"tags.trial = '{tags['trial']}' and tags.`mlflow.parentRunId` = '{tags['mlflow.parentRunId']}'"
+    left = [run for run in client.search_runs([experiment_id], same) if run.info.status in ("RUNNING", "KILLED")]
+    if not left:
+        return ""
+    client.update_run(left[0].info.run_id, "RUNNING")
+    return str(left[0].info.run_id)
 
 
 def experiment_of(workdir: str) -> str:
@@ -195,86 +231,93 @@ def close(run_id: str, status: str, copy: Path, root: Path) -> None:
         copy: the executed notebook; it may be missing.
         root: the project.
     """
-    client = _client(root)
+    outbox = _outbox(client_of(root), run_id, root)
     if copy.exists():
-        client.log_artifact(run_id, str(copy), "notebook")
-    _end(client, run_id, status)
+        outbox.post({"kind": "artifact", "folder": "notebook"}, copy)
+    _post_end(outbox, status)
 
 
-def _end(client: "MlflowClient", run_id: str, status: str) -> None:
-    """Set the final state of a run that has none yet."""
-    if client.get_run(run_id).info.status == "RUNNING":
-        client.set_terminated(run_id, status)
+def _post_end(outbox: Outbox, status: str) -> None:
+    outbox.post({"kind": "end", "status": status, "time": int(time.time() * 1000)})
+    outbox.deliver()
 
 
-def promote(name: str, source: str, target: str, reason: str, root: Path) -> bool:
-    """Let an alias of a registered model point where another one does, e.g. `champion` to `refined`.
-
-    Nothing happens where the store does not know the model, e.g. because DVC fetched it instead of training it.
-
-    Args:
-        name: of the registered model.
-        source: the alias that is read.
-        target: the alias that is set.
-        reason: why, for the version's description.
-        root: the project.
-
-    Returns:
-        Whether the alias was set.
-    """
-    from mlflow.exceptions import MlflowException
-
-    client = _client(root)
-    try:
-        version = client.get_model_version_by_alias(name, source).version
-    except MlflowException:
-        return False
-    client.set_registered_model_alias(name, target, version)
-    client.update_model_version(name, version, description=f"{target}: {reason}")
-    return True
+def _waiting(root: Path) -> Path:
+    """Folder of what the store did not take, a folder a run."""
+    return root / "mlruns" / ".waiting"
 
 
-def measured(name: str, alias: str, figures: Mapping[str, Any], root: Path) -> None:
-    """Write what a model was measured to be on the version itself, as tags; nothing happens where it is not known.
+def _outbox(client: "MlflowClient", run_id: str, root: Path) -> Outbox:
+    def send(record: Mapping[str, Any], file: Path | None) -> None:
+        from mlflow.exceptions import MlflowException
+        from requests import RequestException
 
-    Args:
-        name: of the registered model.
-        alias: of the version.
-        figures: of `evaluate.measure`.
-        root: the project.
-    """
-    from mlflow.exceptions import MlflowException
+        reach(root)
+        try:
+            _send(client, run_id, record, file)
+        except (MlflowException, RequestException) as error:
+            if isinstance(error, MlflowException) and error.error_code in REFUSALS:
+                raise
+            raise Undelivered(str(error).strip().partition("\n")[0]) from error
 
-    client = _client(root)
-    try:
-        version = client.get_model_version_by_alias(name, alias).version
-    except MlflowException:
-        return
-    for key, value in _numbers(figures):
-        client.set_model_version_tag(name, version, f"test.{key}", f"{value:.4g}")
+    return Outbox(_waiting(root) / run_id, send)
 
 
-def store(root: Path) -> str:
-    """URI of the MLflow store: MLFLOW_TRACKING_URI, or a sqlite file at the root, whatever the working directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+def _send(client: "MlflowClient", run_id: str, record: Mapping[str, Any], file: Path | None) -> None:
+    """Deliver a record of `Run` to the store."""
+    from mlflow.entities import Metric
+
+    match record["kind"]:
+        case "numbers":
+            at = record["time"], record["step"]
+            client.log_batch(run_id, metrics=[Metric(name, value, *at) for name, value in record["numbers"].items()])
+        case "artifact" if file and file.is_dir():
+            client.log_artifacts(run_id, str(file), record["folder"])
+        case "artifact":
+            client.log_artifact(run_id, str(file), record["folder"])
+        case "model":
+            assert file, "a model is a file"
+            registry.register(client, run_id, record["name"], file, record["alias"])
+        case "end":
+            if client.get_run(run_id).info.status == "RUNNING":
+                client.set_terminated(run_id, record["status"], record["time"])
 
 
-def _client(root: Path) -> "MlflowClient":
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
+def _monitor(run_id: str, root: Path) -> "SystemMetricsMonitor":
+    """A thread that logs processor, memory, disk, network and GPU of this machine while the run is open."""
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    # Making the database is told in a dozen lines, once, which look like something went wrong.
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)
-    return mlflow.MlflowClient(tracking_uri=store(root), registry_uri=store(root))
+    monitor = SystemMetricsMonitor(run_id, tracking_uri=uri(root))
+    monitor.start()
+    return monitor
+
+
+def _differences(stage: str, settings: Mapping[str, Any]) -> list[str]:
+    """What a run does differently from the defaults, for its name; its parameters hold all of it."""
+    section = config.STAGES.get(stage)
+    if not section:
+        return []
+    defaults = {"seed": 0} | config.SECTIONS[section]().model_dump()
+    # What is "auto" by default was decided by the machine, not by whoever started the run.
+    different = [name for name in defaults if name in settings and defaults[name] not in ("auto", settings[name])]
+    named = [f"{name}={settings[name]}" for name in different[:NAMED]]
+    return [*named, "…"] if len(different) > NAMED else named
 
 
 def _experiment(client: "MlflowClient", name: str, root: Path) -> str:
+    from mlflow.exceptions import MlflowException
+
     if known := client.get_experiment_by_name(name):
         return str(known.experiment_id)
     # MLflow's default place for the files of a local store is relative to the working directory.
-    place = (root / "mlruns").as_uri() if store(root).startswith("sqlite:") else None
-    return str(client.create_experiment(name, artifact_location=place))
+    place = (root / "mlruns").as_uri() if uri(root).startswith("sqlite:") else None
+    try:
+        return str(client.create_experiment(name, artifact_location=place))
+    except MlflowException as error:
+        known = client.get_experiment_by_name(name)
+        if error.error_code != "RESOURCE_ALREADY_EXISTS" or known is None:
+            raise
+        return str(known.experiment_id)  # another writer was faster
 
 
 def _origin(stage: str, root: Path) -> dict[str, str]:
@@ -335,11 +378,3 @@ def _trained(client: "MlflowClient", path: Path) -> str:
     """Id of the run that registered a model file; "" if none did."""
     versions = client.search_model_versions(f"tags.sha256 = '{sha256(path)}'", max_results=1)
     return str(versions[0].run_id) if versions else ""
-
-
-def _numbers(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}/")
-        elif not isinstance(value, str) and value is not None:
-            yield prefix + name, float(value)

@@ -17,10 +17,6 @@ from syncnet_lib.files import atomic, remove
 from syncnet_lib.paths import ROOT
 
 
-class NotebookError(Exception):
-    """A notebook stopped with an exception that is not the user's fault; str() is its traceback."""
-
-
 def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Path) -> None:
     """Execute a notebook in a kernel of its own and keep the executed copy.
 
@@ -31,11 +27,12 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
         notebook: the notebook; it is not changed. The kernel starts in its folder.
         parameters: names of the parameters cell to plain values; they win over the cell's own.
         copy: where the executed notebook goes, whole or not at all. It holds no time stamp and no absolute path, so
-            that the same outputs give the same file. After a failure the copy is at `failed_copy(copy)`.
+            that the same outputs give the same file. After a failure or an interruption it is at `failed_copy(copy)`,
+            with the error and its trace.
 
     Raises:
-        InputError: raised in the notebook, by any depth of library.
-        NotebookError: any other exception, or a kernel that died.
+        InputError: raised in the notebook, by any depth of library, or made of any other exception, or of the death
+            of the kernel.
     """
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
@@ -46,22 +43,31 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
         draft = Path(folder) / "draft.ipynb"
         try:
             _papermill(stage, notebook, parameters, draft)
-        except PapermillExecutionError as error:
+        except BaseException as error:
+            with contextlib.suppress(OSError, ValueError):  # half a draft, a full disk: the error is told anyway
+                _keep(draft, failed)
+            kept = f"the executed notebook: {_in_project(failed)}"
+            if isinstance(error, DeadKernelError):
+                cause = "the kernel died, most often for lack of memory"
+                raise InputError(_in_project(notebook), cause, kept) from error
+            if not isinstance(error, PapermillExecutionError):
+                raise
             if error.ename == InputError.__name__:
-                raise raised_inside(error.evalue) from None
-            _keep(draft, failed)
-            trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
-            raise NotebookError(f"{trace}\nThe executed notebook: {failed}") from None
-        except DeadKernelError:
-            _keep(draft, failed)
-            cause = "the kernel died, most often for lack of memory"
-            raise NotebookError(f"{notebook}: {cause}\nThe executed notebook: {failed}") from None
+                raise raised_inside(error.evalue) from error
+            said = error.evalue.strip().partition("\n")[0]
+            cause = f"{error.ename}: {said}".removesuffix(": ")
+            raise InputError(_in_project(notebook), cause, kept) from error
         _keep(draft, copy)
 
 
 def failed_copy(copy: Path) -> Path:
     """Where the executed copy goes when the notebook fails."""
     return copy.with_suffix(".failed.ipynb")
+
+
+def _in_project(path: Path) -> Path:
+    """A path as a reader in the project's folder would write it."""
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
 
 
 def raised_inside(line: str) -> InputError:

@@ -25,7 +25,21 @@ FILES = ("dvc.yaml", "studies/dvc.yaml")
 LIBRARY = "syncnet_lib"
 
 EXECUTING = {
-    f"experiment.{name}" for name in ("cli", "config", "mlflow_log", "notebook", "pipeline", "stages", "sweep")
+    f"experiment.{name}"
+    for name in (
+        "cli",
+        "config",
+        "mlflow_log",
+        "notebook",
+        "outbox",
+        "pipeline",
+        "registry",
+        "search",
+        "space",
+        "stages",
+        "store",
+        "sweep",
+    )
 }
 """Modules of `experiment` that start notebooks, hand them their parameters and record them, but compute no result."""
 
@@ -148,7 +162,7 @@ def taken_away(name: str, root: Path) -> str:
         return ""
     locked = config.load_yaml(root / "dvc.lock").get("stages", {}).get(name, {})
     gone = [out["path"] for out in locked.get("outs", []) if not (root / out["path"]).exists()]
-    cached = [path for path in gone if path in _outputs(stages(root)[name])]
+    cached = [path for path in gone if path in stages(root)[name].get("outs", [])]  # those in git carry options
     others = [path for path in gone if path not in cached]
     commands = [("dvc checkout", cached), ("git checkout", others)]
     return " && ".join(" ".join([command, *paths]) for command, paths in commands if paths)

@@ -13,7 +13,7 @@ from typing import Any
 from syncnet_lib import imports
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config, mlflow_log, pipeline
-from syncnet_lib.experiment.notebook import NotebookError, execute, failed_copy, parameter_names, raised_inside
+from syncnet_lib.experiment.notebook import execute, failed_copy, parameter_names, raised_inside
 from syncnet_lib.experiment.settings import CommonSettings
 from syncnet_lib.files import locked, remove
 from syncnet_lib.paths import PIPELINE, ROOT, is_pipeline, reports
@@ -31,8 +31,7 @@ def run(stage: str, notebook: str, workdir: str = PIPELINE) -> None:
         workdir: working folder; in any but the pipeline's the notebook's own small parameters hold.
 
     Raises:
-        InputError: no such stage, a bad parameter, a stale dvc.yaml, or raised in the notebook.
-        NotebookError: anything else that was raised in the notebook.
+        InputError: no such stage, a bad parameter, a stale dvc.yaml, or the notebook stopped with an exception.
     """
     if stage not in config.STAGES:
         raise InputError(f"stage {stage}", "unknown", f"use one of {', '.join(config.STAGES)}")
@@ -82,7 +81,7 @@ def execute_tracked(stage: str, notebook: Path, parameters: Mapping[str, Any], c
     with _opened_runs() as opened:
         try:
             execute(stage, notebook, parameters, copy)
-        except (InputError, NotebookError):
+        except InputError:
             _close(opened, "FAILED", failed_copy(copy))
             raise
         except BaseException:  # Ctrl-C, or SIGTERM as SystemExit
@@ -120,8 +119,7 @@ def ensure(stage: str, workdir: str) -> None:
         workdir: working folder, relative to the project or absolute.
 
     Raises:
-        InputError: raised by one of these stages.
-        RuntimeError: one of them failed otherwise; carries its traceback.
+        InputError: one of these stages failed.
     """
     if is_pipeline(workdir) or os.environ.get(ENSURING):
         return
@@ -153,7 +151,6 @@ def _run_apart(stage: str, notebook: str, workdir: str) -> None:
     command = [sys.executable, "-m", "syncnet_lib", "stage", stage, notebook, "--workdir", workdir]
     environment = {**os.environ, ENSURING: "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode == 2:
-        raise raised_inside(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
     if done.returncode:
-        raise RuntimeError(f"stage {stage} failed\n{done.stderr}")
+        last = (done.stderr.strip().splitlines() or [f"stage {stage}: ended with exit code {done.returncode}"])[-1]
+        raise raised_inside(last.removeprefix("error: "))

@@ -26,7 +26,6 @@ from ruamel.yaml import YAML
 from syncnet_lib import imports
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config, mlflow_log, pipeline, stages
-from syncnet_lib.experiment.notebook import NotebookError
 from syncnet_lib.files import atomic, write_json
 from syncnet_lib.paths import PIPELINE, ROOT
 
@@ -174,7 +173,7 @@ def _try(plan: Plan, trial: Mapping[str, Any], place: Path) -> str:
     copy = place / "reports" / "notebooks" / f"{plan.stage}.ipynb"
     try:
         stages.execute_tracked(plan.stage, plan.notebook, given, copy)
-    except (InputError, NotebookError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return str(error).strip().splitlines()[-1]
     write_json(stamp, made_from)

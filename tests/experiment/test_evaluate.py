@@ -125,12 +125,19 @@ def test_models_side_by_side(working_folder):
         assert low <= content[name]["accuracy_by_frames"]["15"] <= high
     differences = [results.verdicts["refined"]["15"] - results.verdicts["base"]["15"]]
     assert content["gain"]["mean"] == pytest.approx(np.mean(differences), abs=1e-6)
+    tables = evaluate.plotted(results, curves)
+    assert tables["accuracy"].refined.iloc[-1] == pytest.approx(100 * content["refined"]["accuracy_by_frames"]["15"])
+    assert tables["roc"].swapped.tolist() == [0.0, 50.0, 100.0]
+    assert (tables["roc"].base.diff()[1:] >= 0).all()
+    assert tables["roc"].base.iloc[-1] == 100.0
+    assert tables["shifts"]["shift"].tolist() == list(range(10, -11, -1))
+    assert evaluate.headline(content)["clip"] == pytest.approx(100 * content["refined"]["clip_accuracy"], abs=0.1)
 
 
 def test_the_champion_is_chosen_on_validation_data(tmp_path):
     for name, aucs in {"base": [0.8, None, 0.9], "refined": [0.85, None, 0.84]}.items():
         files.write_bytes(tmp_path / name / "history.csv", pd.DataFrame({"auc": aucs}).to_csv().encode())
-    assert evaluate.champion(tmp_path) == ("base", "validation AUC 0.9000, refined 0.8500")
+    assert evaluate.champion(tmp_path) == ("base", 0.9, "validation AUC 0.9000, refined 0.8500")
 
 
 def test_nothing_with_a_known_offset_is_one_line(working_folder):

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from syncnet_lib.experiment import mlflow_log
+from syncnet_lib.experiment import mlflow_log, registry, store
 
 
 @pytest.fixture(scope="module")
@@ -130,18 +130,23 @@ def test_models_aliases_and_who_filtered_the_data(root: Path, tmp_path: Path) ->
         first.model("syncnet", base, "base")
     with mlflow_log.start("retrain", {}, root, filtered_by=base) as second:
         second.model("syncnet", refined, "refined")
-    mlflow_log.promote("syncnet", "refined", "champion", "because", root)
+    assert registry.promote("syncnet", "base", "champion", 0.9, "data", root)
+    assert not registry.promote("syncnet", "nobody", "champion", 0.99, "data", root)
+    assert registry.promote("syncnet", "refined", "champion", 0.95, "data", root)
+    assert not registry.promote("syncnet", "base", "champion", 0.9, "data", root), "it is worse on the same data"
     assert stored(root, second.id).data.tags["filtered_by"] == first.id
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     aliases = ("base", "refined", "champion")
     runs = {alias: client.get_model_version_by_alias("syncnet", alias).run_id for alias in aliases}
     assert runs == {"base": first.id, "refined": second.id, "champion": second.id}
-    mlflow_log.measured("syncnet", "champion", {"auc": 0.9, "accuracy_by_frames": {"15": 0.78}}, root)
-    mlflow_log.measured("syncnet", "nobody", {"auc": 0.9}, root)
+    registry.measured("syncnet", "champion", {"auc": 0.9, "accuracy_by_frames": {"15": 0.78}}, root)
+    registry.measured("syncnet", "nobody", {"auc": 0.9}, root)
     version = client.get_model_version_by_alias("syncnet", "champion")
     assert version.tags["test.accuracy_by_frames/15"] == "0.78"
-    assert version.description == "champion: because"
-    mlflow.set_tracking_uri(mlflow_log.store(root))
+    assert version.description == "champion: validation AUC 0.9500 against 0.9000 of version 1"
+    worse = client.get_model_version_by_alias("syncnet", "base")
+    assert worse.description == "not champion: validation AUC 0.9000 against 0.9500 of version 2"
+    mlflow.set_tracking_uri(store.uri(root))
     fetched = mlflow.artifacts.download_artifacts(version.source, dst_path=str(tmp_path / "fetched"))
     assert (Path(fetched) / "artifacts" / "refined.safetensors").read_bytes() == b"refined"
     with mlflow_log.start("retrain", {}, root, filtered_by=refined.with_name("base.safetensors")) as again:
@@ -172,17 +177,17 @@ def test_trials_are_kept_apart(root: Path) -> None:
 
 
 def test_store_of_a_team(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert mlflow_log.store(root) == f"sqlite:///{root}/mlflow.db"
+    assert store.uri(root) == f"sqlite:///{root}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://server/runs")
-    assert mlflow_log.store(root) == "postgresql://server/runs"
+    assert store.uri(root) == "postgresql://server/runs"
 
 
 def test_a_registered_model_measures_videos(root: Path, talkers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_log.store(root))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri(root))
     with mlflow_log.start("train", {}, root) as run:
         run.model("measuring", talkers / "model.safetensors", "champion")
-    mlflow.set_tracking_uri(mlflow_log.store(root))
-    mlflow.set_registry_uri(mlflow_log.store(root))
+    mlflow.set_tracking_uri(store.uri(root))
+    mlflow.set_registry_uri(store.uri(root))
     loaded = mlflow.pyfunc.load_model("models:/measuring@champion")
     video = str(talkers / "videos" / "s000_00000.mp4")
     (row,) = loaded.predict([video]).itertuples()

@@ -98,7 +98,7 @@ def test_a_broken_notebook_is_told(tmp_path: Path, text: str) -> None:
 
 def test_how_to_get_back_what_dvc_removed(tmp_path: Path) -> None:
     metric = "reports/metrics/train.json"
-    stage = {"cmd": "x", "outs": ["data/models/base"], "metrics": [{metric: {"cache": False}}]}
+    stage = {"cmd": "x", "outs": ["data/models/base", {metric: {"cache": False}}]}
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"train": stage}}))
     assert pipeline.taken_away("train", tmp_path) == "", "it has never run"
     locked = {"outs": [{"path": "data/models/base", "md5": "x"}, {"path": metric, "md5": "y"}]}
