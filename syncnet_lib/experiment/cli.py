@@ -126,19 +126,25 @@ def results() -> None:
 
 def sweep(
     stage: Annotated[str, typer.Argument(help="a stage with parameters, e.g. train")],
-    values: Annotated[list[str], typer.Argument(help="a parameter and the values to try: name=value,value")],
+    values: Annotated[list[str], typer.Argument(help="what to try: name=value,value or name=low..high")],
+    random: Annotated[int, typer.Option(min=0, help="trials to draw, in place of every combination")] = 0,
+    search: Annotated[int, typer.Option(min=0, help="trials that Optuna proposes, for the best validation AUC")] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="trials at a time")] = 1,
 ) -> None:
-    """Run a stage with every combination of values: an executed notebook and a nested MLflow run each.
+    """Run a stage with many values: an executed notebook and a nested MLflow run each, and a summary.
 
-    Exit code 1 where a trial failed.
+    The same command goes on with a sweep that was stopped. Exit code 1 where a trial failed.
+
+    Example: syncnet sweep train lr=1e-3,3e-3 seed=0,1,2 --jobs 2
     """
     signal.signal(signal.SIGTERM, _stop)
     with _workspace("sweep"):
         import pandas as pd
 
+        from syncnet_lib.experiment import space
         from syncnet_lib.experiment import sweep as trials
 
-        table = trials.sweep(stage, trials.grid(values))
+        table = trials.sweep(stage, space.values_of(values), random=random, search=search, jobs=jobs)
         with pd.option_context("display.width", 0, "display.max_columns", None):
             print(table.drop(columns="trial").to_string(index=False))
         raise typer.Exit(int((table.error != "").any()))
@@ -179,7 +185,7 @@ def adapt(
 
 @contextmanager
 def _workspace(what: str) -> Iterator[None]:
-    """What a user should read in a line: a package of the workspace that is missing, a notebook that failed, Ctrl-C."""
+    """What a user should read in a line: a package of the workspace that is missing, Ctrl-C."""
     try:
         yield
     except ModuleNotFoundError as error:

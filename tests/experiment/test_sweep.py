@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import mlflow
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import sweep
+from syncnet_lib.experiment import search, space, sweep
 from tests.conftest import ROOT, write_notebook
 
 TRIAL = """
@@ -23,9 +24,11 @@ from syncnet_lib.paths import ROOT, reports
 assert (ROOT / workdir / "pairs" / "here").exists()
 tracked = mlflow_log.start(stage, {"lr": lr}, ROOT, experiment=mlflow_log.experiment_of(workdir))
 tracked.numbers({"loss": lr}, 1)
-if epochs == 13:
+with open(ROOT / "begun", "a") as begun:
+    begun.write(f"{workdir}\\n")
+if (epochs, lr) in [(13, 1e-3), (3, 0.4)]:
     raise ValueError("thirteen")
-files.write_json(reports(workdir) / "metrics" / "train.json", {"val_auc": 10 * lr})
+files.write_json(reports(workdir) / "metrics" / "train.json", {"val_auc": 10 * lr + 0.01 * seed})
 """
 
 
@@ -38,6 +41,7 @@ def swept(project: Path) -> Path:
         ["model = loss = ''", "margin = weight_decay = 0.0", "batch_size = samples_per_clip = validate_every = 0"]
     )
     write_notebook(project / "notebooks" / "04_train.ipynb", parameters, others, TRIAL)
+    shutil.copy(ROOT / "notebooks" / "sweep.ipynb", project / "notebooks")
     (project / "data" / "pairs").mkdir(parents=True)
     (project / "data" / "pairs" / "here").touch()
     return project
@@ -52,7 +56,7 @@ def start(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_trials_are_nested_runs_and_a_failed_one_stops_no_other(swept: Path) -> None:
     done = start(swept, "train", "epochs=13,2", "lr=1e-3")
     assert done.returncode == 1
-    assert "thirteen" in done.stderr
+    assert "ValueError: thirteen" in done.stdout
     table = pd.read_csv(swept / "data" / "sweeps" / "train" / "trials.csv", keep_default_na=False)
     assert table.error.astype(bool).tolist() == [True, False]
     assert table.val_auc.tolist() == ["", "0.01"]
@@ -63,14 +67,83 @@ def test_trials_are_nested_runs_and_a_failed_one_stops_no_other(swept: Path) -> 
     children = [found for found in runs if found.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert sorted(found.info.status for found in children) == ["FAILED", "FINISHED"]
     assert all(found.data.metrics["loss"] == 0.001 for found in children)
-    assert client.list_artifacts(parent.info.run_id)[0].path == "trials.csv"
+    assert {kept.path for kept in client.list_artifacts(parent.info.run_id)} == {"trials.csv", "summary.ipynb"}
+
+
+def test_a_killed_sweep_goes_on_and_does_nothing_twice(swept: Path) -> None:
+    """Twelve trials, two at a time, one of which fails; the driver is killed and the same command given again."""
+    sweeping = ["train", "lr=0.1,0.2,0.3,0.4,0.5,0.6", "epochs=2,3", "--jobs", "2"]
+    folder = swept / "data" / "sweeps" / "train"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{swept / 'mlflow.db'}"}
+    command = [sys.executable, "-m", "syncnet_lib", "sweep", *sweeping]
+    driver = subprocess.Popen(command, cwd=swept, env=environment, stdout=subprocess.DEVNULL)
+    while driver.poll() is None and len(list(folder.glob("*/trial.json"))) < 3:
+        time.sleep(0.1)
+    driver.kill()
+    driver.wait()
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/trial.json")}
+    assert 3 <= len(finished) < 12
+    time.sleep(5)  # workers and kernels notice that they are orphans
+    begun = len((swept / "begun").read_text().splitlines())
+
+    done = start(swept, *sweeping)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("ValueError: thirteen") >= 1
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert len((swept / "begun").read_text().splitlines()) == begun + 12 - len(finished)
+    client = mlflow.MlflowClient(f"sqlite:///{swept / 'mlflow.db'}")
+    (experiment,) = [found for found in client.search_experiments() if found.name != "Default"]
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [found for found in runs if found.data.tags["stage"] == "sweep"]
+    assert parent.info.status == "FINISHED"
+    children = [found for found in runs if found is not parent]
+    assert {found.data.tags["mlflow.parentRunId"] for found in children} == {parent.info.run_id}
+    assert sorted(found.info.status for found in children) == ["FAILED"] + 11 * ["FINISHED"]
+    assert len({found.info.run_name for found in children}) == 12
+    table = pd.read_csv(folder / "trials.csv", keep_default_na=False)
+    assert len(table) == 12
+    assert (table.error != "").sum() == 1
+
+
+def test_a_search_proposes_from_what_was_reached(swept: Path) -> None:
+    done = start(swept, "train", "lr=1e-4..1e-1", "--search", "3")
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(swept / "data" / "sweeps" / "train" / "trials.csv")
+    assert table.lr.nunique() == 3
+    again = start(swept, "train", "lr=1e-4..1e-1", "--search", "4")
+    assert again.returncode == 0, again.stderr
+    more = pd.read_csv(swept / "data" / "sweeps" / "train" / "trials.csv")
+    assert more.lr.tolist()[:3] == table.lr.tolist()
+    assert len((swept / "begun").read_text().splitlines()) == 4, "the first three were done before"
+
+
+def test_a_search_finds_the_better_values() -> None:
+    proposals = search.propose({"x": space.Range(0.0, 1.0), "kind": ["a", "b"]}, "y", 40, 2, 0)
+    reached = []
+    for batch, tell in proposals:
+        values = [None if trial["x"] < 0.1 else -((trial["x"] - 0.7) ** 2) - (trial["kind"] == "b") for trial in batch]
+        tell(values)
+        reached += [(trial["x"], trial["kind"]) for trial in batch]
+    assert len(reached) == 40
+    late = reached[20:]
+    assert sum(kind == "a" for _, kind in late) > 12
+    assert abs(sum(x for x, _ in late) / 20 - 0.7) < 0.15
+
+
+def test_importance_is_of_what_decides() -> None:
+    table = pd.DataFrame([{"lr": lr, "seed": seed, "y": lr + 0.001 * seed} for lr in range(5) for seed in range(5)])
+    importance = search.importance(table, ["lr", "seed"], "y")
+    assert list(importance) == ["lr", "seed"]
+    assert importance["lr"] > 0.9
+    assert search.importance(table[:1], ["lr", "seed"], "y") == {}
 
 
 def test_a_trial_is_done_once(swept: Path) -> None:
-    assert start(swept, "train", "epochs=2").returncode == 0
-    assert start(swept, "train", "epochs=2").stdout.count("done before") == 1
-    (swept / "data" / "pairs" / "here").write_text("other data")
-    assert "done before" not in start(swept, "train", "epochs=2").stdout
+    for content, begun in (("", 1), ("", 1), ("other data", 2)):
+        if content:
+            (swept / "data" / "pairs" / "here").write_text(content)
+        assert start(swept, "train", "epochs=2", "seed=1").returncode == 0
+        assert len((swept / "begun").read_text().splitlines()) == begun
 
 
 @pytest.mark.parametrize(
@@ -79,13 +152,16 @@ def test_a_trial_is_done_once(swept: Path) -> None:
         (["train", "lr=1e-3,fast"], "train.lr: "),
         (["train", "lrr=1e-3"], "train.lrr: unknown parameter; did you mean lr?"),
         (["train", "lr"], "lr: names no new parameter"),
+        (["train", "lr=2..1"], "lr=2..1: is no range of numbers"),
+        (["train", "lr=1e-4..1e-2"], "lr: is a range, whose values cannot all be tried; add --random N or --search N"),
+        (["train", "seed=one"], "train.seed: "),
         (["report", "lr=1"], "stage report: has no parameters"),
     ],
 )
 def test_bad_sweeps_begin_no_trial(arguments: list[str], told: str) -> None:
     stage, *values = arguments
     with pytest.raises(InputError) as refused:
-        sweep.sweep(stage, sweep.grid(values))
+        sweep.sweep(stage, space.values_of(values))
     assert told in str(refused.value)
 
 
@@ -98,12 +174,30 @@ def test_missing_data_are_told(swept: Path) -> None:
 
 def test_a_name_is_given_once() -> None:
     with pytest.raises(InputError, match="names no new parameter"):
-        sweep.grid(["lr=1", "lr=2"])
+        space.values_of(["lr=1", "lr=2"])
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.lists(st.integers(), min_size=1, max_size=4, unique=True)))
 def test_combinations_are_all_and_distinct(values: dict[str, list[int]]) -> None:
-    trials = sweep.combinations(values)
+    trials = space.combinations(values)
     assert len(trials) == len({tuple(trial.items()) for trial in trials})
     for name, tried in values.items():
         assert {trial[name] for trial in trials} == set(tried)
+
+
+@given(st.integers(1, 30), st.integers(0, 5))
+def test_draws_differ_lie_within_and_come_again(count: int, seed: int) -> None:
+    values = space.values_of(["lr=1e-4..1e-1", "epochs=2..4", "model=small,paper"])
+    trials = space.draws(values, count, seed)
+    assert trials == space.draws(values, count, seed)
+    assert len({tuple(trial.items()) for trial in trials}) == len(trials) == count
+    for trial in trials:
+        assert 1e-4 <= trial["lr"] <= 1e-1
+        assert trial["epochs"] in (2, 3, 4)
+        assert trial["model"] in ("small", "paper")
+    assert len(space.draws(space.values_of(["epochs=2..4"]), count, seed)) == min(count, 3)
+
+
+def test_a_search_needs_something_to_search_for() -> None:
+    with pytest.raises(InputError, match="stage filter: has no val_auc to search for"):
+        sweep.sweep("filter", space.values_of(["threshold=0.5..1.5"]), search=3)
