@@ -20,9 +20,9 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import prepare_mfcc
 from syncnet_lib.model.scoring import VSHIFT
 from syncnet_lib.training import loaders, loop, loss
-from syncnet_lib.training.augment import SharedRandom
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
+from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.sampling import Sampler
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.step import Step

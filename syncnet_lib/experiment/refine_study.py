@@ -21,7 +21,7 @@ from syncnet_lib.training.sampling import Sampler
 from syncnet_lib.training.settings import FilterSettings, TrainSettings
 from syncnet_lib.training.validation import split_distances
 
-CORPORA = {"synthetic": "dubbed", "grid_s1": "sentence"}
+CORPORA: dict[str, noise.Kind] = {"synthetic": "dubbed", "grid_s1": "sentence"}
 """The corpora and whose sound their dubbed clips carry: grid_s1 is one talker."""
 SHARES = (0.3, 0.0, 0.6, 0.1)
 """Of the noise; the one of the claims first."""
