@@ -25,7 +25,7 @@ from silero_vad import get_speech_timestamps, load_silero_vad
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
-from syncnet_lib.measurement import checkpoints
+from syncnet_lib.measurement import checkpoints, verdict
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.model import scoring
@@ -89,7 +89,6 @@ def interval(table: pd.DataFrame, column: str) -> list[float]:
 def measure(checkpoint: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, np.ndarray]) -> pd.DataFrame:
     """A row a clip: offset, confidence, whether it is sure, with swapped sound too, and `placed`."""
     model, info = checkpoints.load(checkpoint, "cpu")
-    threshold, reference = info.threshold or np.inf, info.threshold_windows or 70
     embedded, rows = {}, []
     for row in manifest.itertuples():
         clip = clips.load(folder / row.source / row.clip_id)
@@ -102,7 +101,7 @@ def measure(checkpoint: str, folder: Path, manifest: pd.DataFrame, spoken: dict[
         other = embedded[names[(number + 1) % len(names)]][1]
         count = min(len(v), len(other))
         swapped = scoring.shift_distances(v[:count], np.roll(other[:count], count // 2, axis=0))
-        bar = threshold * max(1.0, (reference / len(v)) ** 0.5)
+        bar = verdict.needed_confidence(info, len(v)) or np.inf
         false = scoring.confidence(scoring.mean_distances(swapped))
         rows.append(
             {

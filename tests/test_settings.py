@@ -12,7 +12,7 @@ from syncnet_lib.training.settings import TrainSettings
     ("values", "expected"),
     [
         ({"epoch": 3}, "train.epoch: unknown parameter; did you mean epochs?"),
-        ({"xyz": 3}, "train.xyz: unknown parameter; known are model, loss"),
+        ({"xyz": 3}, "train.xyz: unknown parameter; known are model, init"),
         ({"epochs": "3"}, "train.epochs"),
         ({"epochs": 0}, "greater than or equal to 1"),
         ({"augment": "false"}, "train.augment"),

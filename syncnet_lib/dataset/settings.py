@@ -15,10 +15,11 @@ GRID_TALKERS = tuple(n for n in range(1, 35) if n != 21)
 class CorpusSettings(SyntheticSettings):
     """Which videos to work on; the settings of the synthetic corpus say how much of it to make."""
 
-    source: Literal["synthetic", "folder", "grid", "layout"] = "synthetic"
-    """Made here, a folder of videos, the public GRID corpus, or a folder of ready-made clips in the exchange layout."""
+    source: Literal["synthetic", "folder", "mixed", "grid", "layout"] = "synthetic"
+    """Made here, a folder of videos, both, the public GRID corpus, or a folder of ready-made clips in the exchange
+    layout."""
     path: str = "data/videos"
-    """Folder for the sources folder and layout: relative to the project, or absolute."""
+    """Folder for the sources folder, mixed and layout: relative to the project, or absolute."""
     dataset: Dataset = "none"
     """Whose folder layout tells who talks."""
     talkers: list[int] = Field([1, 2, 3], min_length=1)

@@ -1,4 +1,4 @@
-"""Where videos come from: made on the spot, a folder of videos or of ready-made clips, or the public GRID corpus."""
+"""Where videos come from: made on the spot, a folder of videos, both, ready-made clips, or the public GRID corpus."""
 
 import os
 import re
@@ -66,14 +66,22 @@ def make(
         InputError: a missing folder, one without a usable video, or a download that cannot be completed.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    if settings.source == "synthetic":
-        made = cache_dir / "synthetic"
-        cast, skipped = synthetic.find_cast(settings, root, cache_dir / "portraits")
-        videos, truth = synthetic.make(made, settings, seed, workers, progress, cast)
-        for path in videos["path"]:
-            link(made / path, out_dir / path)
-        corpus = Corpus(videos.assign(split="", sound="")[VIDEO_COLUMNS], skipped, truth)
-    elif settings.source == "grid":
+    own = None
+    if settings.source in ("folder", "mixed"):
+        own = Corpus(*scan(root / settings.path, workers, scheduler, progress, settings.dataset), _no_truth())
+    elif settings.source == "layout":
+        own = Corpus(*scan_layout(root / settings.path, workers, scheduler, progress), _no_truth())
+    if settings.source in ("synthetic", "mixed"):
+        corpus = _synthetic(out_dir, root, cache_dir, settings, seed, workers, progress)
+        if own is not None:
+            corpus = _beside(corpus, own, root / settings.path, out_dir)
+    elif own is not None:
+        located = {
+            column: [name and (Path(settings.path) / name).as_posix() for name in own.videos[column]]
+            for column in ("path", "sound")
+        }
+        corpus = own._replace(videos=own.videos.assign(**located))
+    else:
         for talker in settings.talkers:
             folder = cache_dir / "grid" / f"s{talker}"
             unpack(download(f"s{talker}.zip", cache_dir / "grid", GRID_URL, progress), folder)
@@ -81,17 +89,6 @@ def make(
                 link(video, out_dir / "videos" / folder.name / video.name)
         videos, skipped = scan(out_dir / "videos", workers, scheduler, progress, "grid")
         corpus = Corpus(videos.assign(path="videos/" + videos["path"]), skipped, _no_truth())
-    else:
-        folder = root / settings.path
-        if settings.source == "layout":
-            videos, skipped = scan_layout(folder, workers, scheduler, progress)
-        else:
-            videos, skipped = scan(folder, workers, scheduler, progress, settings.dataset)
-        located = {
-            column: [name and (Path(settings.path) / name).as_posix() for name in videos[column]]
-            for column in ("path", "sound")
-        }
-        corpus = Corpus(videos.assign(**located), skipped, _no_truth())
     if corpus.videos.empty:
         cause = f"no usable video among {len(corpus.skipped)} files"
         if len(corpus.skipped):
@@ -102,6 +99,30 @@ def make(
     if len(corpus.truth):
         _write(corpus.truth, out_dir / "truth.csv")
     return corpus
+
+
+def _synthetic(
+    out_dir: Path, root: Path, cache_dir: Path, settings: CorpusSettings, seed: int, workers: int, progress: bool
+) -> Corpus:
+    """The synthetic videos, linked into `out_dir`."""
+    made = cache_dir / "synthetic"
+    cast, skipped = synthetic.find_cast(settings, root, cache_dir / "portraits")
+    videos, truth = synthetic.make(made, settings, seed, workers, progress, cast)
+    for path in videos["path"]:
+        link(made / path, out_dir / path)
+    return Corpus(videos.assign(split="", sound="")[VIDEO_COLUMNS], skipped, truth)
+
+
+def _beside(corpus: Corpus, own: Corpus, folder: Path, out_dir: Path) -> Corpus:
+    """The synthetic videos and a folder's, which are linked beside them."""
+    located = own.videos.assign(video_id="own_" + own.videos.video_id)
+    for column in ("path", "sound"):
+        for name in filter(None, own.videos[column]):
+            link(folder / name, out_dir / "videos" / "own" / name)
+        located[column] = [name and f"videos/own/{name}" for name in own.videos[column]]
+    return Corpus(
+        *(pd.concat(tables, ignore_index=True) for tables in zip(corpus, own._replace(videos=located), strict=True))
+    )
 
 
 def scan(

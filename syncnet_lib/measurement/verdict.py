@@ -33,6 +33,11 @@ WIDER = 3 / 8
 """A search of more than 2 VSHIFT + 1 shifts needs more confidence, by this power of how many times more there are: each
 brings another chance of a low minimum. With others' audio (195 pairs of clips of GRID, a studio and talks) 99 % of the
 confidences that are below the threshold at ±15 are below 1.3, 1.6 and 1.8 times that at ±30, ±50 and ±75."""
+LEAST_NEED = 0.5
+"""Share of the threshold that no length goes below. With another's audio, 99 % of the confidences of 2, 4 and 8
+validation clips one after another are below 0.62, 0.46 and 0.32 of that of one (television), 0.67 and 0.45 of 2 and 4
+(drawn talkers): the square root of the length, or less. Of GRID, whose sentences share
+their timing, 0.74, 0.67, 0.50."""
 RIVAL = 0.7
 """Share of a speaker's confidence from which a face beside it, with another offset, may as well be the speaker."""
 LEAST_WEIGHT = 1e-6
@@ -65,7 +70,9 @@ def judge(
     windows = sum(int((~np.isnan(track.distances[:, least])).sum()) for track in used)
     shifts = far.SHIFTS if found.centre else len(means)
     needed = needed_confidence(model, windows, shifts, _beside(found.tracks, used))
-    timeline = Timeline(used, found.frames, needed, found.timecode, found.centre)
+    # A part of a long video has no more windows to average over than a short video.
+    for_a_part = needed_confidence(model, min(windows, SURE_WINDOWS), shifts, _beside(found.tracks, used))
+    timeline = Timeline(used, found.frames, for_a_part, found.timecode, found.centre)
     segments = timeline.segments()
     sure = sureness(confidence, needed)
     drift = timeline.drift(segments)
@@ -119,9 +126,8 @@ def needed_confidence(model: ModelInfo, windows: int, shifts: int = USUAL_SHIFTS
 
     Args:
         model: whose threshold holds; None is returned where it has none.
-        windows: whose mean it is; fewer than the threshold was measured on need more confidence, as the noise of a mean
-            goes with the inverse square root of their number. More never need less than the threshold, but they make
-            up for a wider search or more faces.
+        windows: whose mean it is. The noise of a mean goes with the inverse square root of their number: fewer than the
+            threshold was measured on need more confidence, and more need less, down to LEAST_NEED of the threshold.
         shifts: how many were searched.
         faces: how many were seen at a time, of which the surest is taken: the largest of n values of noise grows with
             the square root of log n.
@@ -132,7 +138,7 @@ def needed_confidence(model: ModelInfo, windows: int, shifts: int = USUAL_SHIFTS
     fewer = (usual / max(windows, 1)) ** 0.5
     wider = max(1.0, shifts / USUAL_SHIFTS) ** WIDER
     more = (math.log(USUAL_SHIFTS * faces) / math.log(USUAL_SHIFTS)) ** 0.5
-    return model.threshold * max(1.0, fewer * wider * more)
+    return model.threshold * max(LEAST_NEED, fewer * wider * more)
 
 
 def sureness(confidence: float, needed: float | None) -> Sureness:

@@ -122,6 +122,21 @@ def test_synthetic_survives_the_emptying_of_raw(tmp_path: Path) -> None:
     assert all((base / path).is_file() for path in videos.path)
 
 
+def test_mixed_gives_drawn_videos_and_those_of_a_folder(tmp_path: Path) -> None:
+    own = tmp_path / "mine" / "sub"
+    own.mkdir(parents=True)
+    write_video(own / "talk.mp4")
+    (own / "notes.txt").write_text("no video")
+    settings = CorpusSettings(source="mixed", path="mine", clips=2, identities=2, seconds=1.0)
+    made = make(tmp_path, settings)
+    assert len(made.videos) == 3
+    assert len(made.truth) == 2
+    assert list(made.skipped.file) == ["sub/notes.txt"]
+    table, start = sources.load(tmp_path / "raw", tmp_path)
+    assert all((start / path).is_file() for path in table.path)
+    assert "videos/own/sub/talk.mp4" in set(table.path)
+
+
 def test_portraits_that_cannot_be_animated_are_skipped_with_a_reason(tmp_path: Path) -> None:
     head = skimage.data.astronaut()[:330, 60:400, ::-1]
     (tmp_path / "faces").mkdir()

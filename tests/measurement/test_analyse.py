@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import math
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -209,7 +210,9 @@ def test_a_drift_that_leaves_the_search_is_named(rate):
     assert finding.gate(result, tolerance=1) == "out"
     with pytest.raises(InputError, match="drifts") as error:
         finding.check_curable(result, None)
-    assert f"atempo={1 / rate:.2f}" in str(error.value)
+    advised = re.search(r"atempo=([\d.]+)", str(error.value))
+    assert advised
+    assert float(advised[1]) == pytest.approx(1 / rate, rel=2e-3)
 
 
 def test_noise_does_not_drift():
@@ -238,7 +241,7 @@ def test_what_a_verdict_says():
     for offset in (0, 1):
         assert judged(planted(np.full(400, offset))).verdict == "in sync (±1 frame)"
     assert judged(planted(np.full(400, -4), noise=0.0)).verdict == "audio is 160 ms behind: advance it"
-    unsure = judged(planted(np.full(400, -4), confidence=0.18, noise=0.05))
+    unsure = judged(planted(np.full(400, -4), confidence=0.1, noise=0.03))
     assert unsure.sureness == "doubtful"
     assert unsure.verdict.startswith("not sure: ")
     assert not any(digit in unsure.verdict for digit in "0123456789")
@@ -288,9 +291,11 @@ def test_the_video_follows_its_surer_tracks():
     assert [track.speaking for track in result.tracks] == [True, True]
 
 
-def test_sureness_asks_more_of_short_clips():
+def test_sureness_asks_more_of_short_clips_and_less_of_long_ones():
     model = INFO.model_copy(update={"threshold": 0.1, "threshold_windows": 70})
-    assert verdict.needed_confidence(model, 70) == verdict.needed_confidence(model, 700) == 0.1
+    assert verdict.needed_confidence(model, 70) == 0.1
+    assert verdict.needed_confidence(model, 140) == pytest.approx(0.1 * 0.5**0.5)
+    assert verdict.needed_confidence(model, 280) == verdict.needed_confidence(model, 2800) == 0.05
     assert verdict.needed_confidence(model, 20) == pytest.approx(0.1 * (70 / 20) ** 0.5)
     assert verdict.needed_confidence(INFO.model_copy(update={"threshold_windows": 280}), 70) == 2 * THRESHOLD
     assert [verdict.sureness(each, 0.1) for each in (0.1, 0.06, 0.04)] == ["sure", "doubtful", "none"]
@@ -301,7 +306,7 @@ def test_more_shifts_and_more_faces_need_more_confidence(windows, shifts, faces)
     needed = verdict.needed_confidence(INFO, windows, shifts, faces)
     assert needed <= verdict.needed_confidence(INFO, windows, shifts + 1, faces)
     assert needed <= verdict.needed_confidence(INFO, windows, shifts, faces + 1)
-    assert needed >= THRESHOLD
+    assert needed >= THRESHOLD / 2
     assert verdict.needed_confidence(INFO, windows, min(shifts, 31)) == verdict.needed_confidence(INFO, windows)
 
 
