@@ -168,7 +168,7 @@ def test_bad_sweeps_begin_no_trial(arguments: list[str], told: str) -> None:
 def test_missing_data_are_told(swept: Path) -> None:
     done = start(swept, "filter", "threshold=0.9")
     assert done.returncode == 2
-    assert done.stderr == f"error: {swept / 'data' / 'clips'}: missing; run: make repro\n"
+    assert done.stderr == f"error: {swept / 'data' / 'models' / 'base'}: missing; run: make repro\n"
     assert not (swept / "data" / "sweeps").exists()
 
 
