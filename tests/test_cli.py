@@ -227,8 +227,9 @@ def test_a_killed_batch_goes_on(syncnet, talkers, model, tmp_path):
     # Another content under a name that was done: it is measured again.
     (videos / names[0]).write_bytes((videos / names[4]).read_bytes())
     code, _, _ = syncnet("offset", videos, "--json", target, "--workers", 1)
-    assert code == 0
-    warnings = [json.loads(line)["warnings"] for line in target.read_text().splitlines()]
+    results = [json.loads(line) for line in target.read_text().splitlines()]
+    assert code == (0 if all(result["sureness"] == "sure" for result in results) else 2)
+    warnings = [result["warnings"] for result in results]
     assert len(warnings) == 5
     assert warnings[0] == []
     assert ["kept"] in warnings

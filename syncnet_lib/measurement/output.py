@@ -5,11 +5,13 @@ import csv
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from syncnet_lib import files
-from syncnet_lib.measurement.reference import ReferenceOffset
 from syncnet_lib.measurement.result import Failure, Result, Segment
+
+if TYPE_CHECKING:
+    from syncnet_lib.measurement.reference import ReferenceOffset
 
 STDOUT = Path("-")
 OF_VIDEO = ("path", "offset_frames", "offset_ms", "confidence", "sureness", "min_distance")
@@ -75,7 +77,7 @@ def _segment(segment: Segment) -> str:
     return span if segment.compliance is None else f"{span} {segment.compliance}"
 
 
-def reference_row(outcome: ReferenceOffset | Failure) -> dict[str, Any]:
+def reference_row(outcome: "ReferenceOffset | Failure") -> dict[str, Any]:
     """The row of a comparison under REFERENCE_COLUMNS."""
     if isinstance(outcome, Failure):
         return {"path": outcome.path, "error": outcome.error}

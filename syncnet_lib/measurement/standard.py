@@ -12,7 +12,6 @@ import yaml
 from pydantic import Field
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import finding
 from syncnet_lib.measurement.result import Compliance, Limits, Result, Segment
 from syncnet_lib.media.clock import FRAME_MS
 from syncnet_lib.settings import Settings
@@ -86,6 +85,8 @@ def _read(path: Path) -> Limits:
 
 def held_against(result: Result, limits: Limits) -> Result:
     """A result with what a standard says about the whole and about each segment."""
+    from syncnet_lib.measurement import finding  # needs numpy, and a standard is looked up before anything heavy
+
     sure = result.sureness == "sure"
     segments = [
         segment.model_copy(update={"compliance": _compliance(_extent(result, segment), limits, sure)})
@@ -104,6 +105,8 @@ def held_against(result: Result, limits: Limits) -> Result:
 
 def _extent(result: Result, segment: Segment) -> tuple[float, ...]:
     """Milliseconds at both ends of a segment on the line of a drift, or its offset."""
+    from syncnet_lib.measurement import finding  # needs numpy, and a standard is looked up before anything heavy
+
     drift = finding.significant(result.drift)
     if drift is None:
         return (segment.offset_ms,)

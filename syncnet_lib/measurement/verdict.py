@@ -33,11 +33,11 @@ WIDER = 3 / 8
 """A search of more than 2 VSHIFT + 1 shifts needs more confidence, by this power of how many times more there are: each
 brings another chance of a low minimum. With others' audio (195 pairs of clips of GRID, a studio and talks) 99 % of the
 confidences that are below the threshold at ±15 are below 1.3, 1.6 and 1.8 times that at ±30, ±50 and ±75."""
-LEAST_NEED = 0.5
-"""Share of the threshold that no length goes below. With another's audio, 99 % of the confidences of 2, 4 and 8
-validation clips one after another are below 0.62, 0.46 and 0.32 of that of one (television), 0.67 and 0.45 of 2 and 4
-(drawn talkers): the square root of the length, or less. Of GRID, whose sentences share
-their timing, 0.74, 0.67, 0.50."""
+LONGER, LEAST_NEED = 1 / 4, 0.5
+"""A longer video needs less confidence, by this power of its length over the threshold's, and this share of the
+threshold at least. With another's audio, 99 % of the confidences of 2, 4 and 8 validation clips one after another are
+below 0.62, 0.46 and 0.32 of that of one (television), 0.67 and 0.45 of 2 and 4 (drawn talkers): the square root of the
+length, or less. But of GRID, whose sentences share their timing, 0.74, 0.67 and 0.50: this power allows for that."""
 RIVAL = 0.7
 """Share of a speaker's confidence from which a face beside it, with another offset, may as well be the speaker."""
 LEAST_WEIGHT = 1e-6
@@ -75,6 +75,10 @@ def judge(
     timeline = Timeline(used, found.frames, for_a_part, found.timecode, found.centre)
     segments = timeline.segments()
     sure = sureness(confidence, needed)
+    # A least distance at the end of the search is no minimum: it may go on falling beyond.
+    at_the_end = not found.centre and abs(local) == settings.vshift
+    if at_the_end and sure == "sure":
+        sure = "doubtful"
     drift = timeline.drift(segments)
     if sure in ("doubtful", "none"):
         # Where sync changes or drifts, the mean over the whole need not be sure for each stretch, or the line, to be.
@@ -83,6 +87,8 @@ def judge(
         elif runaway := timeline.runaway():
             drift, sure = runaway, "sure"
     doubts = list(_doubts(used, windows))
+    if at_the_end:
+        doubts.insert(0, f"the least distance is at the end of the search (±{settings.vshift} frames): search further")
     if candidate is not None and candidate.rivals and sure != "sure":
         doubts = [
             f"several offsets fit ({_spoken(candidate)}), as of repeated sentences or music: give another stretch"
@@ -127,7 +133,8 @@ def needed_confidence(model: ModelInfo, windows: int, shifts: int = USUAL_SHIFTS
     Args:
         model: whose threshold holds; None is returned where it has none.
         windows: whose mean it is. The noise of a mean goes with the inverse square root of their number: fewer than the
-            threshold was measured on need more confidence, and more need less, down to LEAST_NEED of the threshold.
+            threshold was measured on need more confidence. More need less, but only by the fourth root, no less than
+            LEAST_NEED of the threshold.
         shifts: how many were searched.
         faces: how many were seen at a time, of which the surest is taken: the largest of n values of noise grows with
             the square root of log n.
@@ -135,10 +142,11 @@ def needed_confidence(model: ModelInfo, windows: int, shifts: int = USUAL_SHIFTS
     if model.threshold is None:
         return None
     usual = model.threshold_windows or SURE_WINDOWS
-    fewer = (usual / max(windows, 1)) ** 0.5
+    ratio = usual / max(windows, 1)
+    length = ratio**0.5 if ratio > 1 else max(LEAST_NEED, ratio**LONGER)
     wider = max(1.0, shifts / USUAL_SHIFTS) ** WIDER
     more = (math.log(USUAL_SHIFTS * faces) / math.log(USUAL_SHIFTS)) ** 0.5
-    return model.threshold * max(LEAST_NEED, fewer * wider * more)
+    return model.threshold * length * max(1.0, wider * more)
 
 
 def sureness(confidence: float, needed: float | None) -> Sureness:
@@ -259,7 +267,7 @@ def _warnings(
         yield "no face speaks while it is seen"
     if found.centre:
         yield f"nothing within ±{settings.vshift * FRAME_MS} ms: found by a search of ±{FAR // FPS} s"
-    if sure in ("sure", "unknown") and abs(offset) == settings.vshift:
+    if sure == "unknown" and abs(offset) == settings.vshift:
         yield f"the least distance is at the end of the search (±{settings.vshift} frames): search further"
     if sure == "sure":
         for before, after in finding.jumps(segments):
@@ -309,7 +317,7 @@ def _further(
     candidate = far.search(video, sorted(speakers))
     if candidate is None:
         return found, near
-    if abs(candidate.offset) > settings.vshift and not candidate.rivals:
+    if abs(candidate.offset) >= settings.vshift and not candidate.rivals:
         around = video.analysis(candidate.offset)
         if around.tracks:
             wide = judge(path, around, info, settings, candidate)

@@ -294,8 +294,8 @@ def test_the_video_follows_its_surer_tracks():
 def test_sureness_asks_more_of_short_clips_and_less_of_long_ones():
     model = INFO.model_copy(update={"threshold": 0.1, "threshold_windows": 70})
     assert verdict.needed_confidence(model, 70) == 0.1
-    assert verdict.needed_confidence(model, 140) == pytest.approx(0.1 * 0.5**0.5)
-    assert verdict.needed_confidence(model, 280) == verdict.needed_confidence(model, 2800) == 0.05
+    assert verdict.needed_confidence(model, 140) == pytest.approx(0.1 * 0.5**0.25)
+    assert verdict.needed_confidence(model, 1120) == verdict.needed_confidence(model, 2800) == 0.05
     assert verdict.needed_confidence(model, 20) == pytest.approx(0.1 * (70 / 20) ** 0.5)
     assert verdict.needed_confidence(INFO.model_copy(update={"threshold_windows": 280}), 70) == 2 * THRESHOLD
     assert [verdict.sureness(each, 0.1) for each in (0.1, 0.06, 0.04)] == ["sure", "doubtful", "none"]
