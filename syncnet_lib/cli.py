@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from syncnet_lib.measurement.batch import Options
+    from syncnet_lib.measurement.finding import Gate
     from syncnet_lib.measurement.journal import Journal
     from syncnet_lib.measurement.result import Failure, Limits, Result
 

@@ -80,7 +80,7 @@ def clean(folder: Path, out: Path, options: Options, max_offset: int, workers: i
         output.write_csv(out / "rejected.csv", REJECTED_COLUMNS, sorted_out.rejected)
         output.write_csv(table, KEPT_COLUMNS, sorted_out.kept)
         journal.remove()
-    corrected = sum(row["file"].startswith(f"{CORRECTED}/") for row in sorted_out.kept)
+    corrected = sum(str(row["file"]).startswith(f"{CORRECTED}/") for row in sorted_out.kept)
     return Counts(len(sorted_out.kept) - corrected, corrected, len(sorted_out.rejected))
 
 
@@ -138,7 +138,7 @@ class _Sorted:
 
     def tidy(self) -> None:
         """Remove what an interrupted run with other settings has put in its place."""
-        listed = {self._out / row["file"] for row in self.kept}
+        listed = {self._out / str(row["file"]) for row in self.kept}
         for path in [*_files(self._out / KEPT), *_files(self._out / CORRECTED)]:
             if path not in listed:
                 files.remove(path)

@@ -20,6 +20,7 @@ from syncnet_lib.measurement import finding
 from syncnet_lib.measurement.result import Compliance, Failure, Limits, Result, Segment
 from syncnet_lib.media import decode
 from syncnet_lib.media.clock import FPS
+from syncnet_lib.model.scoring import TOLERANCE
 from syncnet_lib.plots import page
 
 PICTURE_WIDTH = 192
@@ -154,6 +155,7 @@ def index_page(outcomes: Iterable[tuple[Result | Failure, str]]) -> str:
     head = ("file", "verdict", "standard", "ms", "±", "confidence", "pattern")
     rows = []
     for outcome, name in outcomes:
+        cells: list[tuple[str, str | float]]
         if isinstance(outcome, Failure):
             cells = [(outcome.path, ""), (outcome.error, ""), ("error", ""), *[("", "")] * 4]
             link = html.escape(Path(outcome.path).name)
@@ -188,7 +190,7 @@ def junit(outcomes: Iterable[Result | Failure], limits: Limits | None) -> bytes:
         if isinstance(outcome, Failure):
             kind, said = "error", outcome.error
         else:
-            gate = finding.gate(outcome, finding.TOLERANCE)
+            gate = finding.gate(outcome, TOLERANCE)
             held = finding.GATES[outcome.compliance] if outcome.compliance else gate
             kind, said = {"in": "", "out": "failure", "unsure": "skipped"}[held], outcome.verdict
         if kind:

@@ -201,8 +201,8 @@ def _stretches(
             else:
                 shot = begun[1] + event.shot
                 shots = max(shots, shot + 1)
-                place = {"shot": shot, "first": first + event.first, "last": first + event.last}
-                yield dataclasses.replace(event, number=number, **place)
+                begin, end = first + event.first, first + event.last
+                yield dataclasses.replace(event, number=number, shot=shot, first=begin, last=end)
         at = stop or at
 
 
