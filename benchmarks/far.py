@@ -52,8 +52,8 @@ class Bench:
                 if isinstance(event, VideoEnd):
                     length, timecode = event.frames, event.timecode
                 elif isinstance(event, TrackEnd):
-                    moved = {"first": event.first + frames, "last": event.last + frames}
-                    events.append(dataclasses.replace(event, number=event.number + tracks, shot=tracks, **moved))
+                    number, begin, end = event.number + tracks, event.first + frames, event.last + frames
+                    events.append(dataclasses.replace(event, number=number, shot=tracks, first=begin, last=end))
                 elif isinstance(event, TrackCrops):
                     most = max(most, event.number + 1)
                     events.append(dataclasses.replace(event, number=event.number + tracks))
@@ -64,7 +64,7 @@ class Bench:
 
     def measure(self, path: Path, seen: list[Event], sound: np.ndarray) -> tuple[Result, float]:
         """The verdict on pictures of a file, with a sound that begins FAR + vshift frames before them; its seconds."""
-        heard = [stream.AudioBlock(sound), stream.AudioEnd(Report())]
+        heard: list[Event] = [stream.AudioBlock(sound), stream.AudioEnd(Report())]
         began = time.process_time()
         found = verdict.measure(path, self.model, self.info, self.settings, events=[*heard, *seen])
         return found, time.process_time() - began

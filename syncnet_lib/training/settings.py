@@ -117,8 +117,9 @@ class FilterSettings(Settings):
     """What the method needs, see `filtering.find_threshold`; not used by "mixture"."""
     rounds: int = Field(1, ge=1, le=10)
     """Most rounds of judging and training again."""
-    folds: int = Field(0, ge=0)
-    """Networks that judge, each the clips that it was not trained on; 0: one, trained on all of them."""
+    folds: int = Field(2, ge=0)
+    """Networks that judge, each the clips that it was not trained on: one that was trained on a wrong clip has learned
+    it by heart and finds it right. 0: the base network judges all."""
     repair: bool = True
     """Move the audio of off-sync clips into sync instead of leaving them out."""
 

@@ -14,8 +14,8 @@ def valley(ms: float, windows: int, noise: float, seed: int = 0) -> np.ndarray:
     """Distances at steps of 10 ms with the least one at an offset; noise that neighbours of 50 ms share, of each window
     and of the four after it."""
     at = (SHIFTS // 2) * 40 - 10 * np.arange(SHIFTS * fine.PHASES)
-    own = np.random.default_rng(seed).normal(0, noise, (windows + 4, len(at) + 4))
-    own = sum(own[n : n + windows, m : m + len(at)] for n in range(5) for m in range(5)) / 5
+    drawn = np.random.default_rng(seed).normal(0, noise, (windows + 4, len(at) + 4))
+    own = np.sum([drawn[n : n + windows, m : m + len(at)] for n in range(5) for m in range(5)], axis=0) / 5
     return (1.3 - 0.35 * np.exp(-0.5 * ((at - ms) / 50) ** 2) + own).astype(np.float32)
 
 

@@ -32,9 +32,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         target.mux(video.encode(None))
         for sound, levels in zip(sounds, ((100,), (200, 300)), strict=True):
             samples = np.tile(np.array(levels, np.int16), SECONDS * SAMPLE_RATE)[None]
-            frame = av.AudioFrame.from_ndarray(samples, format="s16", layout=sound.layout.name)
-            frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
-            target.mux([*sound.encode(frame), *sound.encode(None)])
+            block = av.AudioFrame.from_ndarray(samples, format="s16", layout=sound.layout.name)
+            block.sample_rate, block.pts, block.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
+            target.mux([*sound.encode(block), *sound.encode(None)])
     return path
 
 

@@ -94,7 +94,7 @@ def test_rounds_that_do_not_settle_are_told(tmp_path):
     split, val = noise.spoil_split(packed.split([40] * 6), truth), packed.split([40] * 2, seed=1)
     seen.clear()
     trainer = Recorded(val, SMALL, 0, CPU, tmp_path)
-    settings = FilterSettings(method="quantile", threshold=0.5, rounds=2, repair=False)
+    settings = FilterSettings(method="quantile", threshold=0.5, rounds=2, folds=0, repair=False)
     with pytest.warns(UserWarning, match=r"have not settled in 2 rounds: \d+\.\d% of 6 clips changed"):
         found = list(rounds.run(split, None, trainer, settings))
     assert [each.clips["round"].iloc[0] for each in found] == [1, 2]
