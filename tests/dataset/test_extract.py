@@ -178,6 +178,7 @@ def test_the_number_of_workers_changes_nothing(good: Path, tmp_path: Path) -> No
 def test_a_kill_leaves_no_half_clip(good: Path, tmp_path: Path) -> None:
     script = (
         "import sys, pandas as pd; from pathlib import Path; from syncnet_lib.dataset import extract\n"
+        "from syncnet_lib.dataset.settings import ExtractSettings\n"
         "good, out = map(Path, sys.argv[1:])\n"
         "table = pd.DataFrame({'video_id': ['v'], 'path': [good.name], 'speaker': '', 'sha256': ''})\n"
         "extract.extract(table, good.parent, out/'clips', out/'cache', ExtractSettings(), 0, progress=False)\n"

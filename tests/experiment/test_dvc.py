@@ -55,7 +55,7 @@ def done(clone: Path) -> Path:
     for name, text in TABLES.items():
         (clone / name).write_text(text)
     (clone / "reports" / "metrics" / "headline.json").write_text(json.dumps(evaluate.headline(METRICS)))
-    dvc(clone, "commit", "--force", "--quiet")
+    dvc(clone, "commit", "--force", "--quiet", "dvc.yaml")
     commit(clone)
     return clone
 
@@ -76,7 +76,7 @@ def test_experiments_fit_a_screen_with_the_headline_and_what_differs(done: Path)
     with (done / "params.yaml").open("w") as file:
         yaml.dump(content, file)
     (done / "reports" / "metrics" / "headline.json").write_text(json.dumps(figures | {"k15": 95.0}))
-    dvc(done, "commit", "--force", "--quiet")
+    dvc(done, "commit", "--force", "--quiet", "dvc.yaml")
     dvc(done, "exp", "save", "-n", "slow-lr", "-q")
     rows = list(csv.DictReader(io.StringIO(shown(done, "--csv"))))
     assert set(rows[0]) == {"Experiment", "rev", "typ", "train.lr", *figures}

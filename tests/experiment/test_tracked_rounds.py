@@ -15,7 +15,7 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training.settings import FilterSettings, TrainSettings
 from tests import packed
 
-KEEP_HALF = FilterSettings(method="quantile", threshold=0.5)
+KEEP_HALF = FilterSettings(method="quantile", threshold=0.5, folds=0)
 TRAIN = TrainSettings(epochs=1, batch_size=16, samples_per_clip=8)
 
 
