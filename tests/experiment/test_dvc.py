@@ -43,7 +43,8 @@ def commit(folder: Path) -> None:
 @pytest.fixture
 def done(clone: Path) -> Path:
     """A clone with small files for all that the stages make, which `dvc commit` takes for their results."""
-    for stage in pipeline.stages(clone).values():
+    every = [stage for file in pipeline.FILES for stage in pipeline.stages(clone, file).values()]
+    for stage in every:
         for entry in [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]:
             path = clone / (entry if isinstance(entry, str) else next(iter(entry)))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def done(clone: Path) -> Path:
     for name, text in TABLES.items():
         (clone / name).write_text(text)
     (clone / "reports" / "metrics" / "headline.json").write_text(json.dumps(evaluate.headline(METRICS)))
-    dvc(clone, "commit", "--force", "--quiet", "dvc.yaml")
+    dvc(clone, "commit", "--force", "--quiet")
     commit(clone)
     return clone
 
@@ -76,7 +77,7 @@ def test_experiments_fit_a_screen_with_the_headline_and_what_differs(done: Path)
     with (done / "params.yaml").open("w") as file:
         yaml.dump(content, file)
     (done / "reports" / "metrics" / "headline.json").write_text(json.dumps(figures | {"k15": 95.0}))
-    dvc(done, "commit", "--force", "--quiet", "dvc.yaml")
+    dvc(done, "commit", "--force", "--quiet")
     dvc(done, "exp", "save", "-n", "slow-lr", "-q")
     rows = list(csv.DictReader(io.StringIO(shown(done, "--csv"))))
     assert set(rows[0]) == {"Experiment", "rev", "typ", "train.lr", *figures}
