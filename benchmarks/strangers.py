@@ -13,6 +13,7 @@ Held out from all training and choosing: all of these but tv. Writes reports/ben
 """
 
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,22 +21,22 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
-from silero_vad import get_speech_timestamps, load_silero_vad
 
+from benchmarks.corpora import TEST
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
-from syncnet_lib.measurement import checkpoints, verdict
+from syncnet_lib.experiment import statistics
+from syncnet_lib.measurement import checkpoints, verdict, voice
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.paths import ROOT
 
-HELD_OUT = 90
-"""Files of grid_s1, the last in sorted order, that no training sees."""
 TABLES = {"unseen clips": ("grid_s1",), "unseen talkers": ("grid_talkers",), "other footage": ("tv", "wild", "studio")}
-RESAMPLES = 2000
+VAD_USUAL = 0.5
+"""Probability from which silero-vad counts a moment as speech by default."""
 SAME = {"id2_vcd_swwp2s": "id2", "pwij3p": "id2"}
 """Clips of grid_talkers that show the same man."""
 
@@ -49,10 +50,9 @@ def talker(source: str, name: str) -> str:
 
 def speech(samples: np.ndarray, frames: int) -> np.ndarray:
     """(frames,) bool: more than half of the frame is speech by silero-vad."""
-    spans = get_speech_timestamps(torch.from_numpy(samples / np.float32(2**15)), load_silero_vad())
     spoken = np.zeros(frames * SAMPLES_PER_FRAME, bool)
-    for span in spans:
-        spoken[span["start"] : span["end"]] = True
+    for start, end in voice.speech_spans(samples, VAD_USUAL):
+        spoken[start:end] = True
     return spoken.reshape(frames, SAMPLES_PER_FRAME).mean(1) > 0.5
 
 
@@ -79,7 +79,7 @@ def interval(table: pd.DataFrame, column: str) -> list[float]:
     if not groups:
         return []
     rng = np.random.default_rng(0)
-    drawn = rng.integers(len(groups), size=(RESAMPLES, len(groups)))
+    drawn = rng.integers(len(groups), size=(statistics.ROUNDS, len(groups)))
     means = [np.concatenate([groups[at] for at in row]).mean() for row in drawn]
     return [
         round(100 * float(value), 1) for value in (np.concatenate(groups).mean(), *np.quantile(means, [0.025, 0.975]))
@@ -147,8 +147,10 @@ def main(
     manifests = []
     for source in (name for names in TABLES.values() for name in names):
         videos = sorted(path for path in (clips_dir / source).iterdir() if path.suffix.lower() in SUFFIXES)
-        videos = videos[-HELD_OUT:] if source == "grid_s1" else videos
-        table = pd.DataFrame({"video_id": [path.stem for path in videos], "path": [path.as_posix() for path in videos]})
+        videos = videos[-TEST:] if source == "grid_s1" else videos
+        stems = Counter(path.stem for path in videos)
+        names = [path.stem if stems[path.stem] == 1 else path.name for path in videos]
+        table = pd.DataFrame({"video_id": names, "path": [path.as_posix() for path in videos]})
         manifest, _ = extract.extract(
             table, Path("/"), work / source, work / "cache", ExtractSettings(), parallel.cores()
         )

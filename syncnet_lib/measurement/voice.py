@@ -46,14 +46,27 @@ def choose_track(path: Path) -> tuple[int, list[Note]]:
     return chosen, [Note(0.0, f"audio track {chosen + 1} of {len(tracks)}{title} is measured: {why}")]
 
 
-def speech_seconds(samples: Int16[np.ndarray, " samples"]) -> float:
-    """Seconds of speech in 16 kHz mono samples, by silero-vad."""
+def speech_spans(samples: Int16[np.ndarray, " samples"], probability: float = PROBABILITY) -> list[tuple[int, int]]:
+    """Where there is speech, by silero-vad.
+
+    Args:
+        samples: 16 kHz mono.
+        probability: from which a moment counts.
+
+    Returns:
+        First sample of each stretch, and the one after its last.
+    """
     import torch
     from silero_vad import get_speech_timestamps, load_silero_vad
 
     waveform = torch.from_numpy(samples.astype(np.float32) / 2**15)
-    spans = get_speech_timestamps(waveform, load_silero_vad(), sampling_rate=SAMPLE_RATE, threshold=PROBABILITY)
-    return sum(span["end"] - span["start"] for span in spans) / SAMPLE_RATE
+    spans = get_speech_timestamps(waveform, load_silero_vad(), sampling_rate=SAMPLE_RATE, threshold=probability)
+    return [(span["start"], span["end"]) for span in spans]
+
+
+def speech_seconds(samples: Int16[np.ndarray, " samples"]) -> float:
+    """Seconds of speech in 16 kHz mono samples."""
+    return sum(end - start for start, end in speech_spans(samples)) / SAMPLE_RATE
 
 
 def _beginning(path: Path, track: int) -> Int16[np.ndarray, " samples"]:
