@@ -176,7 +176,11 @@ def offset(
     limits = standards.find(standard, early, late)
 
     def held(outcome: "Result | Failure") -> "Result | Failure":
-        return standards.held_against(outcome, limits) if limits and isinstance(outcome, Result) else outcome
+        if limits is None or not isinstance(outcome, Result):
+            return outcome
+        from syncnet_lib.measurement import compliance
+
+        return compliance.held_against(outcome, limits)
 
     watching = WatchSettings.parse(
         {

@@ -1,19 +1,17 @@
-"""Rules for how far sound may be off its pictures, and what a measurement says about them.
+"""Rules for how far sound may be off its pictures: standards by name, files, and limits of one's own.
 
-The rules are asymmetric, because sound that comes late is usual in nature and sound that comes early is not. What
-decides is the measured offset where that is sure; where a limit lies within its interval the result says so, because
-another stretch of the same video may as well fall on the other side.
+The rules are asymmetric, because sound that comes late is usual in nature and sound that comes early is not. Nothing
+heavy is imported here: a name that is none is refused before. What a result makes of a rule, `compliance` says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 from pydantic import Field
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement.result import Compliance, Limits, Result, Segment
-from syncnet_lib.media.clock import FRAME_MS
+from syncnet_lib.measurement.result import Limits
 from syncnet_lib.settings import Settings
 
 STANDARDS: Mapping[str, Limits] = {
@@ -24,8 +22,6 @@ STANDARDS: Mapping[str, Limits] = {
 }
 """By the name on the command line."""
 SUFFIXES = (".yaml", ".yml")
-WORST: Sequence[Compliance] = ("fail", "cannot be told", "pass")
-"""What a whole is where its parts differ: the first of these that occurs."""
 
 
 class StandardFile(Settings):
@@ -81,52 +77,3 @@ def _read(path: Path) -> Limits:
     numbers = {name: float(value) if type(value) is int else value for name, value in values.items()}
     found = StandardFile.parse(numbers, str(path))
     return Limits(name=found.name, early_ms=found.early_ms, late_ms=found.late_ms)
-
-
-def held_against(result: Result, limits: Limits) -> Result:
-    """A result with what a standard says about the whole and about each segment."""
-    from syncnet_lib.measurement import finding  # needs numpy, and a standard is looked up before anything heavy
-
-    sure = result.sureness == "sure"
-    segments = [
-        segment.model_copy(update={"compliance": _compliance(_extent(result, segment), limits, sure)})
-        for segment in result.segments
-    ]
-    parts = {segment.compliance for segment in segments}
-    if not finding.jumps(result.segments) and finding.significant(result.drift) is None:
-        parts = {_compliance((result.offset_ms,), limits, sure)}  # one offset: that of the whole is the finest
-    whole = next(each for each in WORST if each in parts)
-    warnings = [*result.warnings]
-    if whole != "cannot be told" and (near := _near(result, limits)):
-        warnings.append(f"{limits.name}: a limit lies within the interval of {near}")
-    update = {"limits": limits, "compliance": whole, "segments": segments, "warnings": warnings}
-    return result.model_copy(update=update)
-
-
-def _extent(result: Result, segment: Segment) -> tuple[float, ...]:
-    """Milliseconds at both ends of a segment on the line of a drift, or its offset."""
-    from syncnet_lib.measurement import finding  # needs numpy, and a standard is looked up before anything heavy
-
-    drift = finding.significant(result.drift)
-    if drift is None:
-        return (segment.offset_ms,)
-    times = (max(segment.start_s, drift.start_s), min(segment.end_s, drift.end_s))
-    if times[0] >= times[1]:
-        return (segment.offset_ms,)
-    slope = (drift.end_frames - drift.start_frames) / (drift.end_s - drift.start_s)
-    return tuple(FRAME_MS * (drift.start_frames + slope * (time - drift.start_s)) for time in times)
-
-
-def _compliance(offsets: Sequence[float], limits: Limits, sure: bool) -> Compliance:
-    if not sure:
-        return "cannot be told"
-    return "pass" if all(-limits.late_ms <= ms <= limits.early_ms for ms in offsets) else "fail"
-
-
-def _near(result: Result, limits: Limits) -> str:
-    """The first offset, in words, whose interval holds a limit; empty where there is none."""
-    parts = [(each.offset_interval_ms, f"{each.start_timecode}-{each.end_timecode}") for each in result.segments]
-    for (low, high), where in parts if len(parts) > 1 else [(result.offset_interval_ms, "the offset")]:
-        if low < limits.early_ms < high or low < -limits.late_ms < high:
-            return where
-    return ""

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from syncnet_lib.measurement import report, standard
+from syncnet_lib.measurement import compliance, report, standard
 from syncnet_lib.measurement.result import Failure, Point, Result
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE
@@ -46,7 +46,7 @@ def edited(tmp_path: Path) -> Result:
     points = [Point(time_s=10.0 * n, offset_ms=5.0, confidence=0.1 * n) for n in range(6)]
     found = result(0.0, segments=(5.0, -200.0)).model_copy(update={"path": str(path), "points": points})
     early = [each.model_copy(update={"start_s": n, "end_s": n + 1.0}) for n, each in enumerate(found.segments)]
-    return standard.held_against(found.model_copy(update={"segments": early}), R37)
+    return compliance.held_against(found.model_copy(update={"segments": early}), R37)
 
 
 def test_a_page_shows_each_event_and_loads_nothing(edited, tmp_path):
@@ -76,7 +76,7 @@ def test_patterns_have_names(found, name):
 
 
 def test_the_index_has_a_row_a_video_and_escapes_names():
-    found = report.index_page([(standard.held_against(result(5.0), R37), "1-video.html"), (FAILED, "2-broken.html")])
+    found = report.index_page([(compliance.held_against(result(5.0), R37), "1-video.html"), (FAILED, "2-broken.html")])
     assert parsed(found).loads == ["1-video.html"]
     assert "<b>" not in found
     assert "&lt;i&gt;" in found
@@ -86,7 +86,9 @@ def test_the_index_has_a_row_a_video_and_escapes_names():
 def test_junit_tells_failures_errors_and_what_cannot_be_told_apart():
     outcomes = [result(5.0), result(-300.0), result(5.0, "none"), FAILED]
     for limits in (None, R37):
-        held = [standard.held_against(each, R37) if limits and isinstance(each, Result) else each for each in outcomes]
+        held = [
+            compliance.held_against(each, R37) if limits and isinstance(each, Result) else each for each in outcomes
+        ]
         suite = ElementTree.fromstring(report.junit(held, limits))
         assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
             "tests": "4", "failures": "1", "errors": "1", "skipped": "1",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import standard
+from syncnet_lib.measurement import compliance, standard
 from syncnet_lib.measurement.output import rows
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, TrackResult
 
@@ -43,25 +43,25 @@ def test_each_boundary_is_where_the_standard_says(name, inside):
     limits = standard.STANDARDS[name]
     wanted = "pass" if inside < 0 else "fail"
     for ms in (limits.early_ms + inside, -limits.late_ms - inside):
-        held = standard.held_against(result(ms), limits)
+        held = compliance.held_against(result(ms), limits)
         assert (held.compliance, held.segments[0].compliance) == (wanted, wanted)
         assert not held.warnings
 
 
 def test_a_limit_within_the_interval_is_said():
-    held = standard.held_against(result(38.0), standard.STANDARDS["ebu-r37"])
+    held = compliance.held_against(result(38.0), standard.STANDARDS["ebu-r37"])
     assert held.compliance == "pass"
     assert held.warnings == ["EBU R37: a limit lies within the interval of the offset"]
 
 
 @given(st.floats(-600, 600), st.sampled_from(["doubtful", "none", "unknown"]))
 def test_what_is_not_sure_neither_passes_nor_fails(ms, sureness):
-    held = standard.held_against(result(ms, sureness), standard.STANDARDS["atsc"])
+    held = compliance.held_against(result(ms, sureness), standard.STANDARDS["atsc"])
     assert held.compliance == held.segments[0].compliance == "cannot be told"
 
 
 def test_every_segment_must_pass():
-    held = standard.held_against(result(0.0, segments=(5.0, -200.0)), standard.STANDARDS["ebu-r37"])
+    held = compliance.held_against(result(0.0, segments=(5.0, -200.0)), standard.STANDARDS["ebu-r37"])
     assert held.compliance == "fail"
     assert [each.compliance for each in held.segments] == ["pass", "fail"]
     (row,) = rows(held)
@@ -73,8 +73,8 @@ def test_every_segment_must_pass():
 def test_a_drift_fails_where_it_leaves_the_limits():
     line = {"ppm_low": 400, "ppm_high": 600, "start_s": 0, "end_s": 60}
     drift = Drift(frames_per_minute=3, ppm=500, start_frames=-1.5, end_frames=1.5, **line)
-    assert standard.held_against(result(0.0, drift=drift), standard.STANDARDS["ebu-r37"]).compliance == "fail"
-    assert standard.held_against(result(0.0, drift=drift), standard.STANDARDS["bt1359-accept"]).compliance == "pass"
+    assert compliance.held_against(result(0.0, drift=drift), standard.STANDARDS["ebu-r37"]).compliance == "fail"
+    assert compliance.held_against(result(0.0, drift=drift), standard.STANDARDS["bt1359-accept"]).compliance == "pass"
 
 
 def test_limits_of_ones_own(tmp_path):
