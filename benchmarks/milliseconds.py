@@ -47,7 +47,8 @@ class Bench:
     def analyse(self, path: Path, seen: list[stream.Event], sound: np.ndarray) -> Analysis:
         """Measure pictures that were seen with a sound."""
         heard = [stream.AudioBlock(sound), stream.AudioEnd(Report())]
-        return analyse.analyse(path, self.model, self.settings, events=[*heard, *seen])
+        with analyse.watched(path, self.model, self.settings, events=[*heard, *seen]) as video:
+            return video.analysis()
 
     def clip(self, path: Path, moves: list[int]) -> dict[str, Any]:
         """All that is asked of one clip.

@@ -122,31 +122,6 @@ def settings_for(
     return InferSettings.parse((watching or WatchSettings()).model_dump() | values, "settings")
 
 
-def analyse(
-    path: Path,
-    model: SyncNet,
-    settings: InferSettings,
-    device: str = "cpu",
-    progress: bool = False,
-    events: Iterable[Event] | None = None,
-) -> Analysis:
-    """Measure every face track of a video.
-
-    Args:
-        path: any file that libav reads; with `settings.cropped` also a folder of frames with its audio.
-        model: in evaluation mode.
-        settings: how.
-        device: of the model.
-        progress: show a bar on stderr.
-        events: of `stream.watch`, where another process decodes; with the crops that the model is fed.
-
-    Raises:
-        InputError: no face, no sound, silence, too short, or not readable.
-    """
-    with watched(path, model, settings, device, progress, events) as video:
-        return video.analysis()
-
-
 @contextmanager
 def watched(
     path: Path,
@@ -157,7 +132,19 @@ def watched(
     events: Iterable[Event] | None = None,
 ) -> "Iterator[Watched]":
     """Watch a video; what was seen of it stays on the disk in here, so that it can be measured again around another
-    offset. Arguments and errors as for `analyse`."""
+    offset.
+
+    Args:
+        path: any file that libav reads; with `settings.cropped` also a folder of frames with its audio.
+        model: in evaluation mode.
+        settings: how.
+        device: of the model.
+        progress: show a bar on stderr.
+        events: of `stream.watch`, where another process decodes; with the crops that the model is fed.
+
+    Raises:
+        InputError: no face, no sound, silence, too short, or not readable; some of it by `Watched.analysis`.
+    """
     check(path, settings.cropped)
     lead = settings.vshift + stream.FAR
     if events is None:

@@ -33,7 +33,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
     Args:
         path: the video.
         out: a file that is not there yet; the container follows from its suffix.
-        found: of `analyse.analyse`.
+        found: of `verdict.examine`.
         result: of `verdict.judge`.
         progress: show a bar on stderr.
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int16
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy import fft
 
 from syncnet_lib.errors import InputError, shown
-from syncnet_lib.measurement.result import Compliance, Limits, Number
+from syncnet_lib.measurement.result import Compliance, Limits, Number, Record
 from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import SAMPLE_RATE
 
@@ -37,10 +37,8 @@ QUIET = -60.0
 """Decibels of full scale below which a block has nothing to compare."""
 
 
-class ReferenceOffset(BaseModel):
+class ReferenceOffset(Record):
     """By how much a sound is off its reference."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str = Field(description="the video")
     reference: str = Field(description="what it was compared with")

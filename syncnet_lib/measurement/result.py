@@ -35,11 +35,13 @@ MEANING: dict[Sureness, str] = {
 """Confidence in words: at or above the checkpoint's threshold, above half of it, below; or it has no threshold."""
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What a result is made of: nothing is added to it, and nothing in it changes."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Limits(_Record):
+class Limits(Record):
     """A standard: how far the sound may be off."""
 
     name: str = Field(description="what it is called")
@@ -47,7 +49,7 @@ class Limits(_Record):
     late_ms: Number = Field(description="milliseconds by which it may be behind")
 
 
-class TrackResult(_Record):
+class TrackResult(Record):
     """One face without interruption by a cut."""
 
     track: int = Field(description="number of the track within the video, from 0")
@@ -66,7 +68,7 @@ class TrackResult(_Record):
     )
 
 
-class Drift(_Record):
+class Drift(Record):
     """A line through the offset over time (Theil-Sen)."""
 
     frames_per_minute: Number = Field(description="change of the offset; above 0: the sound runs ahead more and more")
@@ -79,7 +81,7 @@ class Drift(_Record):
     end_frames: Number = Field(description="the line's offset at end_s, frames")
 
 
-class Segment(_Record):
+class Segment(Record):
     """A stretch of constant offset."""
 
     start_s: Number = Field(description="seconds")
@@ -93,7 +95,7 @@ class Segment(_Record):
     compliance: Compliance | None = Field(None, description="with the limits; null where none were asked for")
 
 
-class Point(_Record):
+class Point(Record):
     """The offset of a few seconds."""
 
     time_s: Number = Field(description="their middle, seconds")
@@ -101,7 +103,7 @@ class Point(_Record):
     confidence: Number = Field(description="of them alone")
 
 
-class ModelInfo(_Record):
+class ModelInfo(Record):
     """The model that measured."""
 
     name: str = Field(description="network: small, paper or v2")
@@ -113,7 +115,7 @@ class ModelInfo(_Record):
     )
 
 
-class Result(_Record):
+class Result(Record):
     """What was measured on one video."""
 
     path: str = Field(description="the video")
@@ -184,7 +186,7 @@ class Result(_Record):
         return f"<p>{title}</p><table><tr>{head}</tr>{rows}</table><ul>{notes}</ul>{image}"
 
 
-class Failure(_Record):
+class Failure(Record):
     """A video that could not be measured."""
 
     path: str = Field(description="the video")

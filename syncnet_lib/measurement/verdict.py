@@ -53,9 +53,9 @@ def judge(
 
     Args:
         path: what to call it.
-        found: of `analyse`.
+        found: of `Watched.analysis`.
         model: which model measured.
-        settings: those of `analyse`.
+        settings: those that it was watched with.
         candidate: of a search further away, where there was one.
     """
     speakers = speaking(found.tracks)
@@ -69,9 +69,10 @@ def judge(
     least = settings.vshift - local
     windows = sum(int((~np.isnan(track.distances[:, least])).sum()) for track in used)
     shifts = far.SHIFTS if found.centre else len(means)
-    needed = needed_confidence(model, windows, shifts, _beside(found.tracks, used))
+    faces = _beside(found.tracks, used)
+    needed = needed_confidence(model, windows, shifts, faces)
     # A part of a long video has no more windows to average over than a short video.
-    for_a_part = needed_confidence(model, min(windows, SURE_WINDOWS), shifts, _beside(found.tracks, used))
+    for_a_part = needed_confidence(model, min(windows, SURE_WINDOWS), shifts, faces)
     timeline = Timeline(used, found.frames, for_a_part, found.timecode, found.centre)
     segments = timeline.segments()
     sure = sureness(confidence, needed)
@@ -297,7 +298,7 @@ def examine(
     progress: bool = False,
     events: Iterable[Event] | None = None,
 ) -> tuple[Analysis, Result]:
-    """Measure one video and judge it; see `analyse` and `judge`. Where nothing is found within the search, all offsets
+    """Measure one video and judge it; see `watched` and `judge`. Where nothing is found within the search, all offsets
     within FAR frames are tried, unless shifts beyond a track are compared with zeros."""
     with watched(path, model, settings, str(model.mfcc_mean.device), progress, events) as video:
         found = video.analysis()

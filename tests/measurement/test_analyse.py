@@ -48,7 +48,8 @@ def measure(path: Path, talkers: Path, **options: object) -> Result:
 
 def analyse(path: Path, talkers: Path, **options: object) -> Analysis:
     model, _ = checkpoints.load(str(talkers / "model.safetensors"), "cpu")
-    return analysis.analyse(path, model, InferSettings(**options))
+    with analysis.watched(path, model, InferSettings(**options)) as video:
+        return video.analysis()
 
 
 def test_moved_sound_moves_the_offset_by_as_much(video, talkers, tmp_path):
@@ -383,7 +384,9 @@ def test_the_released_model_takes_a_crop_as_it_is(tmp_path, video):
     cropped = tmp_path / "crop.mp4"
     frames = [cv2.resize(frame, (160, 160)) for frame in list(decode.read_frames(video))[:12]]
     encode.write_video(cropped, frames, audio.read_audio(video)[: 12 * 640])
-    found = analysis.analyse(cropped, SyncNet("v2").eval(), InferSettings(cropped=True, edges="zero", vshift=3))
+    settings = InferSettings(cropped=True, edges="zero", vshift=3)
+    with analysis.watched(cropped, SyncNet("v2").eval(), settings) as video:
+        found = video.analysis()
     assert found.tracks[0].distances.shape == (7, 7)
     assert found.tracks[0].boxes.shape == (12, 3)
 
