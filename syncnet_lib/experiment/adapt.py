@@ -128,5 +128,6 @@ def _settings(model: ModelName, pieces: int) -> TrainSettings:
 
 
 def _placed(model: SyncNet, val: Split) -> float:
-    found = split_distances(model.eval(), val, progress=False).values()
-    return float(np.mean([scoring.right_at(distances, scoring.CLIP_FRAMES[0]).mean() for distances in found]))
+    found = list(split_distances(model.eval(), val, progress=False).values())
+    shares: dict[str, float] = scoring.summarise(found, [0] * len(found))["accuracy_by_frames"]
+    return shares[str(scoring.CLIP_FRAMES[0])]
