@@ -113,8 +113,8 @@ def with_background(
     shape = F.interpolate(knots, FILTERS, mode="linear", align_corners=True).exp()
     shape = shape / shape.mean(2, keepdim=True)
     # The power of noise in a filter varies about its mean; less than a single bin's, of which a filter has several.
-    varies = 0.5 - 0.5 * random.uniform(runs, steps, FILTERS).clamp_min(1e-6).log()
-    noise = level * (_ratio(SNR, random, runs) * shape * varies).to(device)
+    varies = 0.5 - 0.5 * random.uniform(runs, steps, FILTERS).to(device).clamp_min(1e-6).log()
+    noise = level * (_ratio(SNR, random, runs) * shape).to(device) * varies
     behind = (power / level).roll((1, steps // 3), (0, 1))  # the run before, from elsewhere in it
     loud = _ratio(BABBLE_SNR, random, runs) * (random.uniform(runs) < BABBLE_SHARE)[:, None, None]
     babble = level * behind * loud.to(device)

@@ -122,14 +122,15 @@ def _filmed_otherwise(video: Tensor, size: int, groups: int, geometry: float, ra
     mirror = torch.where(random.uniform(groups) < 0.5, -1.0, 1.0)
     across = torch.stack([mirror * scale * stretch * angle.cos(), scale * (shear - angle.sin()), either(SHIFT)], 1)
     down = torch.stack([mirror * scale * stretch * angle.sin(), scale / stretch * angle.cos(), either(SHIFT)], 1)
-    places = F.affine_grid(torch.stack([across, down], 1), [groups, 1, size, size], align_corners=False)
+    turned = torch.stack([across, down], 1).to(video.device)
+    places = F.affine_grid(turned, [groups, 1, size, size], align_corners=False)
     # Coordinates run from -1 to 1: a side is 2.
-    bends = random.normal(groups, 2, CELLS, CELLS) * 2 * ELASTIC * geometry
+    bends = (random.normal(groups, 2, CELLS, CELLS) * 2 * ELASTIC * geometry).to(video.device)
     places = places + F.interpolate(bends, (size, size), mode="bicubic", align_corners=True).movedim(1, -1)
     colours = video.shape[4:]
     planes = video.movedim(-1, 2) if colours else video
     planes = planes.reshape(groups, -1, *planes.shape[-2:]).float()  # a group's frames as channels of one picture
-    found = F.grid_sample(planes, places.to(video.device), padding_mode="border", align_corners=False)
+    found = F.grid_sample(planes, places, padding_mode="border", align_corners=False)
     found = found.view(len(video), video.shape[1], *colours, size, size)
     return found.movedim(2, -1) if colours else found
 

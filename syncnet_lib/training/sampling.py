@@ -93,6 +93,12 @@ class Sampler:
         positives = np.concatenate([[0], np.cumsum(self.split.kept)])
         return np.flatnonzero(positives[ends] - positives[self.split.index.start])
 
+    @cached_property
+    def _kept(self) -> list[Int64[np.ndarray, " positives"]]:
+        """Of each clip of the index, the windows that may serve as positives."""
+        parts = zip(self.split.starts, self.split.windows, strict=True)
+        return [np.flatnonzero(self.split.kept[start : start + count]) for start, count in parts]
+
     @property
     def steps(self) -> int:
         """Full batches an epoch; 3,261 clips x 5 samples in batches of 1,024 make 15 [Agrawal]."""
@@ -115,15 +121,12 @@ class Sampler:
         order = rng.permutation(self.clips)
         return self._pairs(rng, order) if self.kind == "pairs" else self._candidates(rng, order)
 
-    def _positives(self, rng: np.random.Generator, clip: int, low: int = 0, high: int | None = None) -> np.ndarray:
-        """(samples_per_clip,) windows of a clip out of those kept between low and high."""
-        start = self.split.starts[clip]
-        count = self.split.windows[clip]
-        kept = low + np.flatnonzero(self.split.kept[start + low : start + (count if high is None else high)])
+    def _positives(self, rng: np.random.Generator, kept: np.ndarray) -> np.ndarray:
+        """(samples_per_clip,) windows out of those kept."""
         return rng.choice(kept, self.samples_per_clip, replace=len(kept) < self.samples_per_clip)
 
     def _pairs(self, rng: np.random.Generator, order: np.ndarray) -> Iterator[Draw]:
-        window = np.concatenate([self._positives(rng, clip) for clip in order])
+        window = np.concatenate([self._positives(rng, self._kept[clip]) for clip in order])
         clip = np.repeat(order, self.samples_per_clip)
         label = np.arange(len(window)) % 2 == 0
         low = np.maximum(0, window - MAX_SHIFT)
@@ -146,11 +149,12 @@ class Sampler:
             count = np.minimum(windows[chosen], self.candidates)
             width = int(count.max())
             video, audio, target = [], [], []
-            for clip, size in zip(chosen, count, strict=True):
+            for clip, size in zip(chosen.tolist(), count.tolist(), strict=True):
                 # A long clip offers a stretch around one of its positives.
-                kept = np.flatnonzero(self.split.kept[starts[clip] : starts[clip] + windows[clip]])
-                low = int(np.clip(rng.choice(kept) - rng.integers(size), 0, windows[clip] - size))
-                window = self._positives(rng, clip, low, low + size)
+                kept = self._kept[clip]
+                at = int(kept[rng.integers(len(kept))]) - int(rng.integers(size))
+                low = min(max(0, at), int(windows[clip]) - size)
+                window = self._positives(rng, kept[(kept >= low) & (kept < low + size)])
                 video.append(starts[clip] + window)
                 target.append(window - low)
                 audio.append(starts[clip] + low)  # past a shorter clip's end the mask hides what follows
