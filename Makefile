@@ -18,8 +18,11 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 # A container's user may have no name (no line in /etc/passwd), for which DVC asks.
 export USER ?= $(firstword $(shell id -un 2>/dev/null || id -u))
 
+# A clip of the explorer is a few MB of pictures, which a server would take for a notebook that has gone mad.
+LIMITS := --ZMQChannelsWebsocketConnection.iopub_data_rate_limit=1e9
+
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-fast lab ui exps lint bench lock
+.PHONY: help repro test test-fast lab explore ui exps lint bench lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' Makefile | expand -t 12
@@ -37,8 +40,13 @@ test-fast: $(READY)  ## the tests that take less than a minute together, and no 
 
 lab: $(READY)  ## open README and notebooks in JupyterLab, on this machine only
 	@$(BIN)/python -m jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/README.md \
-		--LabApp.app_settings_dir="$(CURDIR)/docs/jupyterlab" \
+		--LabApp.app_settings_dir="$(CURDIR)/docs/jupyter/lab" $(LIMITS) \
 		$(if $(filter 0,$(shell id -u)),--allow-root)  # a container's only user
+
+explore: free-port $(READY)  ## watch, hear and shift clips or your own video, on this machine only
+	@echo "the explorer: http://127.0.0.1:$(PORT)"
+	@JUPYTER_PATH="$(CURDIR)/docs/jupyter" $(BIN)/python -m voila notebooks/explore.ipynb --Voila.ip=127.0.0.1 --port=$(PORT) \
+		--template=explore --preheat_kernel=True --pool_size=1 --Voila.log_level=ERROR --no-browser $(LIMITS)
 
 ui: free-port $(READY)  ## open the recorded runs in MLflow, on this machine only
 	@echo "the runs: http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
@@ -73,7 +81,7 @@ git-repository:
 
 free-port:
 	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \
-		echo "error: port $(PORT) is taken; run: make ui PORT=$$(($(PORT) + 1))" >&2; exit 2; }
+		echo "error: port $(PORT) is taken; run: make $(firstword $(MAKECMDGOALS)) PORT=$$(($(PORT) + 1))" >&2; exit 2; }
 
 # The last line marks a whole install. Without the mark what is there is half an install, and is done again.
 $(READY): requirements.lock pyproject.toml

@@ -112,7 +112,7 @@ def test_help_is_the_default_and_names_every_target() -> None:
     for shown in (make(ROOT), make(ROOT, "help")):
         assert shown.returncode == 0
         assert [line.split()[0] for line in shown.stdout.splitlines()] == targets[1].split()
-    assert {"help", "repro", "test", "test-fast", "lab", "ui", "exps", "lint", "bench", "lock"} == set(
+    assert {"help", "repro", "test", "test-fast", "lab", "explore", "ui", "exps", "lint", "bench", "lock"} == set(
         targets[1].split()
     )
 
@@ -271,7 +271,7 @@ def test_dvc_is_ready_and_silent() -> None:
 
 
 def test_settings_of_jupyterlab_are_settings_it_has() -> None:
-    overrides = json.loads((ROOT / "docs" / "jupyterlab" / "overrides.json").read_text())
+    overrides = json.loads((ROOT / "docs" / "jupyter" / "lab" / "overrides.json").read_text())
     for plugin, settings in overrides.items():
         package, _, name = plugin.partition(":")
         schema = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas" / package / f"{name}.json"
