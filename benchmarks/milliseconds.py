@@ -6,8 +6,9 @@ The faces of each clip are watched once. Its sound is moved by multiples of 10 m
 side, zeros on the other) and measured again: the answer must move by as much. For the interval there is no truth to the
 millisecond, since nobody knows how these clips were recorded; but both halves of a clip have the same offset, so that
 their estimates differ by no more than their intervals together (root of the sum of the squared half widths) allow, in
-95 of 100 clips. A standard's boundary is put 5 ms inside and outside of the unmoved estimate. Only clips whose unmoved
-verdict is sure count. Of grid_s1 60 of the first 809 clips are taken, evenly spread. Writes
+95 of 100 clips. For the boundaries of the standards the sound is moved so that the unmoved estimate lies 5 ms inside
+and 5 ms outside of a limit, the limits of all standards in turn over the clips: the one must pass, the other fail. Only
+clips whose unmoved verdict is sure count. Of grid_s1 60 of the first 809 clips are taken, evenly spread. Writes
 reports/bench/milliseconds.json.
 """
 
@@ -21,8 +22,9 @@ import typer
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import analyse, checkpoints, fine, stream, verdict
+from syncnet_lib.measurement import analyse, checkpoints, compliance, fine, standard, stream, verdict
 from syncnet_lib.measurement.analyse import Analysis
+from syncnet_lib.measurement.result import Limits
 from syncnet_lib.media.clock import SAMPLE_RATE
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.media.report import Report
@@ -35,6 +37,9 @@ MOST = 60
 """Clips of a folder that are taken."""
 REACH_MS = 500
 INSIDE = 5
+"""Milliseconds from a limit to either side."""
+LIMITS = [(each, sign) for each in standard.STANDARDS.values() for sign in (1, -1)]
+"""A standard, and which of its limits: that of early sound or that of late."""
 
 
 class Bench:
@@ -50,12 +55,13 @@ class Bench:
         with analyse.watched(path, self.model, self.settings, events=[*heard, *seen]) as video:
             return video.analysis()
 
-    def clip(self, path: Path, moves: list[int]) -> dict[str, Any]:
+    def clip(self, path: Path, moves: list[int], limits: Limits, sign: int) -> dict[str, Any]:
         """All that is asked of one clip.
 
         Args:
             path: of the clip.
             moves: milliseconds by which its sound is moved.
+            limits, sign: as in `LIMITS`.
 
         Raises:
             InputError: it cannot be measured.
@@ -80,12 +86,19 @@ class Bench:
             low, high = moved.offset_interval_ms
             error = moved.offset_ms - (still.offset_ms - ms)
             row["moves"].append([ms, error, low - moved.offset_ms, high - moved.offset_ms])
+        limit = limits.early_ms if sign > 0 else -limits.late_ms
+        row["boundary"] = []
+        for beyond, wanted in ((-INSIDE, "pass"), (INSIDE, "fail")):
+            sounded = shifted(sound, still.offset_ms - limit - sign * beyond)
+            moved = verdict.judge(path, self.analyse(path, seen, sounded), self.info, self.settings)
+            said = compliance.held_against(moved, limits).compliance
+            row["boundary"].append([limits.name, limit, said, said == wanted])
         return row
 
 
-def shifted(sound: np.ndarray, ms: int) -> np.ndarray:
+def shifted(sound: np.ndarray, ms: float) -> np.ndarray:
     """Sound that comes later by so many milliseconds, of the same length."""
-    samples = ms * SAMPLE_RATE // 1000
+    samples = round(ms * SAMPLE_RATE / 1000)
     kept = sound[: len(sound) - samples] if samples >= 0 else sound[-samples:]
     zeros = np.zeros(abs(samples), np.int16)
     return np.concatenate([zeros, kept] if samples >= 0 else [kept, zeros])
@@ -108,7 +121,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "median_error_ms": float(np.median(errors)),
         "error_95_ms": float(np.quantile(errors, 0.95)),
         "moved_covered": float(((moves[:, 2] <= -moves[:, 1]) & (-moves[:, 1] <= moves[:, 3])).mean()),
-        "boundary_told_apart": float((errors < INSIDE).mean()),
+        "boundary_told_apart": float(np.mean([all(right for *_, right in row["boundary"]) for row in sure])),
         "half_width_ms": float(np.median([(row["interval"][1] - row["interval"][0]) / 2 for row in sure])),
         "halves_apart_ms": float(np.median(apart)),
         "halves_covered": float((apart <= np.hypot(widths[:, 0], widths[:, 1])).mean()),
@@ -128,11 +141,10 @@ def main(
     for folder, first in FOLDERS.items():
         videos = sorted(path for path in (clips / folder).glob("*") if path.suffix.lower() in SUFFIXES)[:first]
         rows, skipped = [], {}
-        for path in videos[:: max(1, -(-len(videos) // MOST))]:
+        for number, path in enumerate(videos[:: max(1, -(-len(videos) // MOST))]):
+            chosen = [int(ms) * 10 for ms in random.integers(-REACH_MS // 10, REACH_MS // 10, moves)]
             try:
-                rows.append(
-                    bench.clip(path, [int(ms) * 10 for ms in random.integers(-REACH_MS // 10, REACH_MS // 10, moves)])
-                )
+                rows.append(bench.clip(path, chosen, *LIMITS[number % len(LIMITS)]))
             except InputError as error:
                 skipped[path.name] = error.cause
         everything[folder] = rows

@@ -121,6 +121,9 @@ def offset(
     report: Annotated[
         Path | None, typer.Option(help="a page a video, an index, JUnit XML, editor markers, RTTM into a new folder")
     ] = None,
+    markers: Annotated[
+        Literal["csv", "edl", "otio"], typer.Option(help="form of the editor markers in the report")
+    ] = "csv",
     workers: Workers = None,
     device: Device = "auto",
     tolerance: Annotated[
@@ -167,6 +170,7 @@ def offset(
     videos, missing = _videos(paths, cropped)
     outputs = _outputs(json_to, csv_to, report)
 
+    from syncnet_lib import extras
     from syncnet_lib.measurement import batch, output
     from syncnet_lib.measurement import standard as standards
     from syncnet_lib.measurement.journal import Journal
@@ -174,6 +178,9 @@ def offset(
     from syncnet_lib.measurement.settings import WatchSettings
 
     limits = standards.find(standard, early, late)
+    if markers != "csv":
+        with extras.needed("otio"):  # before anything is measured
+            import opentimelineio  # noqa: F401
 
     def held(outcome: "Result | Failure") -> "Result | Failure":
         if limits is None or not isinstance(outcome, Result):
@@ -200,7 +207,7 @@ def offset(
         if csv_to:
             output.write_csv(csv_to, output.COLUMNS, (row for each in outcomes for row in output.rows(each)))
         if report:
-            _write_report(outcomes, report, limits)
+            _write_report(outcomes, report, limits, markers)
         journal.remove()
     measured = [outcome for outcome in outcomes if isinstance(outcome, Result)]
     if measured and STDOUT not in (json_to, csv_to):
@@ -227,6 +234,9 @@ def correct(
             "--samples", help="decode the sound, cut, pad or stretch it, encode it again: also cures edits, drift"
         ),
     ] = False,
+    preview: Annotated[
+        Path | None, typer.Option(help="a new video, before and after side by side, of a minute at most")
+    ] = None,
     checkpoint: Checkpoint = "small",
     vshift: Vshift = 15,
     device: Device = "auto",
@@ -245,7 +255,8 @@ def correct(
     from syncnet_lib.model import scoring
 
     inputs.check(path, cropped=False)
-    files.check_new(out)
+    for made in filter(None, (out, preview)):
+        files.check_new(made)
     options = batch.Options(checkpoint, device, vshift, None, cropped=False)
     if offset is None:
         before = batch.measure(path, options)
@@ -265,6 +276,11 @@ def correct(
         print(f"{out}: left out, as a {out.suffix} file cannot hold it: {lost}")
     after = batch.measure(out, options)
     _say(after, f"{out}: measured again")
+    if preview is not None:
+        start = min((track.start_s for track in after.tracks if track.speaking), default=0.0)
+        was = "before" if before is None else f"before: {before.verdict}"
+        batch.preview(path, out, preview, start, was, f"after: {after.verdict}")
+        print(f"{preview}: before and after")
     gate = finding.gate(after, scoring.TOLERANCE, min_confidence)
     raise typer.Exit({"in": DONE, "out": OUT_OF_SYNC, "unsure": ERROR}[gate])
 
@@ -381,7 +397,34 @@ def convert(
     print(f"{out}: {path.name} as safetensors")
 
 
-def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: "Limits | None") -> None:
+@app.command(rich_help_panel=MEASURE)
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on; another than this machine's own needs a token")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one")] = 8000,
+    token: Annotated[str, typer.Option(envvar="SYNCNET_TOKEN", help="what whoever asks must know")] = "",
+    checkpoint: Checkpoint = "small",
+    workers: Workers = None,
+    device: Device = "auto",
+    max_mb: Annotated[int, typer.Option(min=1, help="largest upload, megabytes")] = 2000,
+    max_minutes: Annotated[float, typer.Option(min=0.01, help="longest work on a video")] = 30.0,
+    patience: Annotated[float, typer.Option(min=0.1, help="seconds that an upload may stand still")] = 30.0,
+) -> None:
+    """Measure videos that others send: a page to drop them on, and the same over HTTP.
+
+    Example: syncnet serve, then: curl -T talk.mp4 -X POST "http://127.0.0.1:8000/jobs?name=talk.mp4"
+    """
+    from syncnet_lib import extras
+    from syncnet_lib.measurement import batch
+
+    with extras.needed("serve"):
+        from syncnet_lib.service import server
+    options = batch.Options(checkpoint, device, 15, None, cropped=False)
+    server.serve(host, port, token, options, workers, max_mb, max_minutes, patience)
+
+
+def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: "Limits | None", markers: str) -> None:
     """Write the pages of a batch, whole or not at all."""
     from syncnet_lib import files
     from syncnet_lib.measurement import batch, report
@@ -395,11 +438,22 @@ def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: 
             names.append(f"{name}.html")
             if not isinstance(outcome, Failure):
                 batch.write_page(Path(outcome.path), made / f"{name}.html", outcome)
-                files.write_bytes(made / f"{name}.markers.csv", report.markers(outcome).encode())
+                files.write_bytes(made / f"{name}.markers.{markers}", _markers(outcome, markers).encode())
                 files.write_bytes(made / f"{name}.rttm", report.rttm(outcome).encode())
         files.write_bytes(made / "index.html", report.index_page(zip(outcomes, names, strict=True)).encode())
         files.write_bytes(made / "junit.xml", report.junit(outcomes, limits))
     print(f"{folder / 'index.html'}: the report", file=sys.stderr)
+
+
+def _markers(result: "Result", kind: str) -> str:
+    """The editor markers of a video."""
+    from syncnet_lib.measurement import report
+
+    if kind == "csv":
+        return report.markers(result)
+    from syncnet_lib.measurement import editor
+
+    return editor.markers(result, kind)
 
 
 def _move(path: Path, out: Path, delay: "Fraction") -> tuple[Sequence[str], str]:

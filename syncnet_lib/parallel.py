@@ -16,7 +16,7 @@ from tqdm import tqdm
 from syncnet_lib.errors import InputError
 
 if TYPE_CHECKING:
-    from pebble import ProcessFuture
+    from pebble import ProcessFuture, ProcessPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -165,10 +165,7 @@ def _pool(
 ) -> _Outcomes[Item, Result]:
     if not items:
         return
-    from pebble import ProcessPool
-
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPool(min(workers, len(items)), initializer=_end_with_parent, context=spawn)
+    pool = processes(min(workers, len(items)))
     finished: SimpleQueue[Any] = SimpleQueue()
     item_of: dict[ProcessFuture, Item] = {}
     try:
@@ -179,13 +176,25 @@ def _pool(
                 future.add_done_callback(finished.put)
         while item_of:
             future = finished.get()
-            yield item_of.pop(future), _outcome_of_process(future)
+            yield item_of.pop(future), outcome(future)
     finally:
         pool.stop()
         pool.join()
 
 
-def _outcome_of_process(future: "ProcessFuture") -> Any:
+def processes(count: int) -> "ProcessPool":
+    """Local processes that end with this one, however that ends.
+
+    Args:
+        count: of them; they start with what is scheduled first, under `interrupts_blocked`.
+    """
+    from pebble import ProcessPool
+
+    return ProcessPool(count, initializer=_end_with_parent, context=multiprocessing.get_context("spawn"))
+
+
+def outcome(future: "ProcessFuture") -> Any:
+    """What became of something that was scheduled: what the function gave, or the exception that ended it."""
     from concurrent.futures.process import BrokenProcessPool
 
     from pebble import ProcessExpired

@@ -17,8 +17,20 @@ from tests.conftest import ROOT
 
 # A room imports from those to its left, never from one to its right; the ground floor, "", from itself only.
 # `measurement` and `experiment` stand side by side: who has a video needs no DVC, who trains needs no `syncnet offset`.
-ROOMS = ["", "media", "faces", "model", "synthetic", "dataset", "training", "plots", "measurement", "experiment"]
-APART = [{"faces", "model"}, {"measurement", "experiment"}]
+ROOMS = [
+    "",
+    "media",
+    "faces",
+    "model",
+    "synthetic",
+    "dataset",
+    "training",
+    "plots",
+    "measurement",
+    "service",
+    "experiment",
+]
+APART = [{"faces", "model"}, {"measurement", "experiment"}, {"service", "experiment"}]
 TOP = {"cli", "served", "__init__", "__main__"}
 MODULES = imports.modules()
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

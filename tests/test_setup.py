@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import socket
 import stat
 import subprocess
@@ -37,9 +38,9 @@ def locked() -> dict[str, list[str]]:
 
 
 def declared(*groups: str) -> list[Requirement]:
-    """What the command and the workspace need, and these groups of what developing needs."""
+    """What the command and its extras need, and these groups of what developing needs."""
     project = PROJECT["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"]["workspace"]]
+    texts = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     texts += itertools.chain(*(PROJECT["dependency-groups"][group] for group in groups))
     return [Requirement(text) for text in texts]
 
@@ -276,3 +277,28 @@ def test_settings_of_jupyterlab_are_settings_it_has() -> None:
         package, _, name = plugin.partition(":")
         schema = Path(sys.prefix) / "share" / "jupyter" / "lab" / "schemas" / package / f"{name}.json"
         assert set(settings) <= set(json.loads(schema.read_text())["properties"])
+
+
+def test_the_image_is_made_of_what_is_here() -> None:
+    """There is no Docker where tests run: what its file names is there, and is let in by .dockerignore."""
+    text = (ROOT / "Dockerfile").read_text()
+    steps = [line.split(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
+    copied = [name for step, rest in steps if step == "COPY" for name in shlex.split(rest)[:-1]]
+    let_in = {line.removeprefix("!") for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
+    assert set(copied) == let_in
+    assert all((ROOT / name).exists() for name in copied)
+    before: set[str] = set()
+    for step, rest in steps:
+        if step == "COPY":
+            before |= set(shlex.split(rest)[:-1])
+        named = {name for name in copied if step == "RUN" and name in rest}
+        assert named <= before, rest
+    for expression in re.findall(r"\$\((sed .*?lock)\)", text):
+        shown = subprocess.run(expression, shell=True, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert re.fullmatch(r"(uv|torch)==[\d.]+\n", shown)
+    users = [rest for step, rest in steps if step == "USER"]
+    assert users == ["syncnet"]
+    (entry,) = (json.loads(rest) for step, rest in steps if step == "ENTRYPOINT")
+    assert [entry[0], *entry[2:]] == [*PROJECT["project"]["scripts"], "--host", "0.0.0.0"]
+    extras = re.findall(r"--extra (\w+)", text)
+    assert set(extras) <= set(PROJECT["project"]["optional-dependencies"])

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, NoReturn
 
 import typer
 
+from syncnet_lib import extras
 from syncnet_lib.errors import InputError
 from syncnet_lib.paths import PIPELINE, ROOT
 
@@ -187,12 +188,8 @@ def adapt(
 def _workspace(what: str) -> Iterator[None]:
     """What a user should read in a line: a package of the workspace that is missing, Ctrl-C."""
     try:
-        yield
-    except ModuleNotFoundError as error:
-        if str(error.name).startswith("syncnet_lib"):
-            raise
-        cure = 'pip install "syncnet_lib[workspace]"'
-        raise InputError(str(error.name), "this package is not installed", cure) from None
+        with extras.needed("workspace"):
+            yield
     except KeyboardInterrupt:
         print(f"{what}: interrupted; what is finished stays", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from syncnet_lib.files import write_bytes
-from syncnet_lib.plots.page import document
+from syncnet_lib.plots.sheet import document
 
 STYLE = """
 pre { overflow-x: auto; margin: .5rem 0; font: .85rem/1.45 ui-monospace, monospace; }

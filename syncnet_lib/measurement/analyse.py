@@ -27,7 +27,7 @@ from syncnet_lib.measurement import fine, stream
 from syncnet_lib.measurement.inputs import check
 from syncnet_lib.measurement.settings import WatchSettings
 from syncnet_lib.measurement.soundtrack import DIGITAL_SILENCE, Soundtrack, listen
-from syncnet_lib.measurement.stream import Event, TrackCrops, TrackEnd
+from syncnet_lib.measurement.stream import Event, Progress, TrackCrops, TrackEnd
 from syncnet_lib.media import features
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
@@ -128,7 +128,7 @@ def watched(
     model: SyncNet,
     settings: InferSettings,
     device: str = "cpu",
-    progress: bool = False,
+    progress: Progress = False,
     events: Iterable[Event] | None = None,
 ) -> "Iterator[Watched]":
     """Watch a video; what was seen of it stays on the disk in here, so that it can be measured again around another
@@ -139,7 +139,7 @@ def watched(
         model: in evaluation mode.
         settings: how.
         device: of the model.
-        progress: show a bar on stderr.
+        progress: as for `stream.watch`.
         events: of `stream.watch`, where another process decodes; with the crops that the model is fed.
 
     Raises:

@@ -35,7 +35,7 @@ from syncnet_lib.measurement.settings import WatchSettings
 if TYPE_CHECKING:
     from syncnet_lib.measurement.analyse import Edges, InferSettings
     from syncnet_lib.measurement.reference import ReferenceOffset
-    from syncnet_lib.measurement.stream import Crop, Event
+    from syncnet_lib.measurement.stream import Crop, Event, Progress
     from syncnet_lib.media.remux import Copy
     from syncnet_lib.media.resound import Cure
     from syncnet_lib.model.embed import Asked
@@ -133,6 +133,29 @@ def measure(path: Path, options: Options) -> Result:
     return outcome
 
 
+def measure_here(
+    path: Path, options: Options, progress: Progress = False, events: Iterator[Event] | None = None
+) -> Result:
+    """Measure one video in this process, a worker, which ends where that takes too long.
+
+    Args:
+        path: the video.
+        options: what to measure it with.
+        progress, events: as for `analyse.watched`.
+
+    Raises:
+        InputError: it cannot be measured.
+    """
+    import cv2
+
+    from syncnet_lib.measurement.verdict import measure
+
+    cv2.setNumThreads(1)  # the tracker's pictures are small, and the processes are the parallelism
+    model, info = checkpoints.load(options.checkpoint, options.device)
+    with _limited(path):
+        return measure(path, model, info, _settings(model, options), progress, events)
+
+
 def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
     """`remux.move_sound` in a process of its own.
 
@@ -170,6 +193,15 @@ def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
         InputError: it cannot be measured, or `out` not be written.
     """
     return _apart(_render, path, out, options, folder=out.absolute().parent)
+
+
+def preview(path: Path, corrected: Path, out: Path, start: float, before: str, after: str) -> None:
+    """`preview.write` in a process of its own.
+
+    Raises:
+        InputError: as there, and where the process is lost.
+    """
+    _apart(_preview, path, corrected, out, start, before, after, folder=out.absolute().parent)
 
 
 def compare(path: Path, track: int, reference: str) -> ReferenceOffset:
@@ -296,6 +328,12 @@ def _write_page(path: Path, out: Path, result: Result) -> None:
     report.write_page(path, out, result)
 
 
+def _preview(path: Path, corrected: Path, out: Path, start: float, before: str, after: str) -> None:
+    from syncnet_lib.measurement import preview
+
+    preview.write(path, corrected, out, start, before, after)
+
+
 def _compare(path: Path, track: int, reference: str) -> ReferenceOffset:
     from syncnet_lib.measurement.reference import compare
 
@@ -326,12 +364,5 @@ def _other_audio(options: Options) -> str:
 
 def _work(job: _Job) -> tuple[str, Result]:
     """Measure one video; returns the hash of its content and its result."""
-    import cv2
-
-    from syncnet_lib.measurement.verdict import measure
-
-    cv2.setNumThreads(1)  # the tracker's pictures are small, and the processes are the parallelism
-    model, info = checkpoints.load(job.options.checkpoint, job.options.device)
-    with _limited(job.path):
-        result = measure(job.path, model, info, _settings(model, job.options), job.progress, job.events)
+    result = measure_here(job.path, job.options, job.progress, job.events)
     return journal.digest(job.path), result

@@ -59,7 +59,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         waiting = remux.packets(source, sounds, path)
         sound = next(waiting, None)
         drawn = tqdm(_drawn(path, found, result), out.name, found.frames, unit="frame", disable=not progress)
-        for packet in _encoded(video, iter(drawn)):
+        for packet in encoded(video, iter(drawn)):
             remux.move(packet, later)
             while sound is not None and (remux.moment(sound) or 0) - origin + later <= (remux.moment(packet) or 0):
                 sound = _passed(target, sound, copies, later - origin, waiting)
@@ -84,7 +84,8 @@ def _passed(
     return next(waiting, None)
 
 
-def _encoded(video: VideoStream, frames: Iterator[np.ndarray]) -> Iterator[av.Packet]:
+def encoded(video: VideoStream, frames: Iterator[np.ndarray]) -> Iterator[av.Packet]:
+    """Packets of (H, W, 3) uint8 RGB pictures of one even size, FPS a second."""
     for number, pixels in enumerate(frames):
         if number == 0:
             video.height, video.width = pixels.shape[:2]
@@ -103,15 +104,15 @@ def _drawn(path: Path, found: Analysis, result: Result) -> Iterator[np.ndarray]:
         pixels = picture.rgb
         size = size or (pixels.shape[1] // 2 * 2, pixels.shape[0] // 2 * 2)
         headline = f"{result.verdict} (confidence {result.confidence:.2g}, {result.meaning})"
-        _text(pixels, headline, (0, pixels.shape[0]), SURE if result.sureness == "sure" else UNSURE)
+        caption(pixels, headline, (0, pixels.shape[0]), SURE if result.sureness == "sure" else UNSURE)
         for measured, verdict in tracks:
             at = number - measured.first
             if 0 <= at < len(measured.boxes):
                 _face(pixels, measured.boxes[at], verdict, at, result.sureness == "sure")
-        yield _fitted(pixels, size)
+        yield fitted(pixels, size)
 
 
-def _fitted(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def fitted(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture in true proportions in the middle of one of this width and height; black around it."""
     width, height = size
     if pixels.shape[1] - width in (0, 1) and pixels.shape[0] - height in (0, 1):
@@ -119,9 +120,9 @@ def _fitted(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     scale = min(width / pixels.shape[1], height / pixels.shape[0])
     inner = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
     left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
-    fitted = np.zeros((height, width, 3), np.uint8)
-    fitted[top : top + inner[1], left : left + inner[0]] = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
-    return fitted
+    ground = np.zeros((height, width, 3), np.uint8)
+    ground[top : top + inner[1], left : left + inner[0]] = cv2.resize(pixels, inner, interpolation=cv2.INTER_AREA)
+    return ground
 
 
 def _face(pixels: np.ndarray, box: np.ndarray, verdict: TrackResult, at: int, sure: bool) -> None:
@@ -133,7 +134,7 @@ def _face(pixels: np.ndarray, box: np.ndarray, verdict: TrackResult, at: int, su
     # A window is shown at its middle.
     values = verdict.frame_confidence
     running = values[min(max(at - WINDOW_FRAMES // 2, 0), len(values) - 1)]
-    _text(pixels, _label(verdict, running), corners[0], colour)
+    caption(pixels, _label(verdict, running), corners[0], colour)
 
 
 def _label(verdict: TrackResult, running: float | None) -> str:
@@ -145,9 +146,10 @@ def _label(verdict: TrackResult, running: float | None) -> str:
     return place + ("" if running is None else f", confidence {running:.2f}")
 
 
-def _text(pixels: np.ndarray, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
+def caption(pixels: np.ndarray, text: str, corner: tuple[int, int], colour: tuple[int, int, int]) -> None:
     """A line whose lower left corner is here, on a ground of its own, moved into the picture where need be."""
     height, width = pixels.shape[:2]
+    text = text.replace("±", "+/-")  # OpenCV's letters are ASCII
     size = max(8, height // LINE)
     scale = cv2.getFontScaleFromHeight(cv2.FONT_HERSHEY_SIMPLEX, size * 2 // 3)
     (wide, tall), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)

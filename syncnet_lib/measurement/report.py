@@ -21,7 +21,7 @@ from syncnet_lib.measurement.result import Compliance, Failure, Limits, Result, 
 from syncnet_lib.media import decode
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.model.scoring import TOLERANCE
-from syncnet_lib.plots import page
+from syncnet_lib.plots import sheet
 
 PICTURE_WIDTH = 192
 """Pixels of a picture of an event."""
@@ -147,7 +147,7 @@ def video_page(result: Result, found: Sequence[Event]) -> str:
     if result.warnings:
         notes = "".join(f"<li>{html.escape(each)}</li>" for each in result.warnings)
         body += ["<h2>Notes</h2>", f"<ul>{notes}</ul>"]
-    return page.document(f"{name}: {result.verdict}", "".join(body), STYLE)
+    return sheet.document(f"{name}: {result.verdict}", "".join(body), STYLE)
 
 
 def index_page(outcomes: Iterable[tuple[Result | Failure, str]]) -> str:
@@ -176,7 +176,7 @@ def index_page(outcomes: Iterable[tuple[Result | Failure, str]]) -> str:
     )
     table = f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     title = f"Sound against lips: {len(rows)} videos"
-    return page.document(title, f"<h1>{title}</h1>{table}<script>{SORT}</script>", STYLE)
+    return sheet.document(title, f"<h1>{title}</h1>{table}<script>{SORT}</script>", STYLE)
 
 
 def junit(outcomes: Iterable[Result | Failure], limits: Limits | None) -> bytes:

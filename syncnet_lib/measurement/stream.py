@@ -33,6 +33,8 @@ from syncnet_lib.media.report import Note, Report
 from syncnet_lib.media.timecode import Timecode, timecode_of
 
 Crop = Literal["mouth", "face"]
+Progress = bool | Callable[[float], None]
+"""Whether a bar is shown on stderr, or who is told the share of the pictures that were looked at."""
 FAR = 10 * FPS
 """Frames to each side, 10 s, that are searched where nothing is found near; the audio begins so much earlier."""
 
@@ -104,7 +106,7 @@ Event = AudioBlock | AudioEnd | TrackCrops | TrackEnd | VideoEnd
 
 
 def watch(
-    path: Path, settings: WatchSettings, crop: Crop, cropped: bool, lead: int, progress: bool = False
+    path: Path, settings: WatchSettings, crop: Crop, cropped: bool, lead: int, progress: Progress = False
 ) -> Iterator[Event]:
     """Decode a video: all of its audio first, then follow all faces.
 
@@ -114,7 +116,7 @@ def watch(
         crop: which crops are wanted.
         cropped: the pictures are a face crop already: one face, no cut.
         lead: frames before the first picture with which the audio begins.
-        progress: show a bar on stderr.
+        progress: how it is shown how far this is.
 
     Yields:
         Its events, as `hear` and `see` give them.
@@ -153,7 +155,7 @@ def _track(source: Path, asked: int, alone: bool) -> tuple[int, list[Note]]:
 
 
 def see(
-    path: Path, settings: WatchSettings, crop: Crop, cropped: bool = False, progress: bool = False
+    path: Path, settings: WatchSettings, crop: Crop, cropped: bool = False, progress: Progress = False
 ) -> Iterator[Event]:
     """The crops of each track as they are ready, each track when it is over, and the end of the video.
 
@@ -161,8 +163,10 @@ def see(
     """
     spans = part.stretches(path, settings)
     report = Report()
-    pictures, length = _pictures(path, progress, report)
-    if progress:
+    pictures, length = _pictures(path, bool(progress), report)
+    if callable(progress):
+        pictures = _told(pictures, length, progress)
+    elif progress:
         # In a terminal only: a file of output has no use for a bar of seconds.
         pictures = tqdm(pictures, path.name, length, unit="frame", dynamic_ncols=True, leave=False, disable=None)
     count = 0
@@ -204,6 +208,13 @@ def _stretches(
                 begin, end = first + event.first, first + event.last
                 yield dataclasses.replace(event, number=number, shot=shot, first=begin, last=end)
         at = stop or at
+
+
+def _told(pictures: Iterable[Picture], length: int | None, tell: Callable[[float], None]) -> Iterator[Picture]:
+    """The same pictures; with each goes the share of them that was looked at before."""
+    for number, picture in enumerate(pictures):
+        tell(min(number / length, 1.0) if length else 0.0)
+        yield picture
 
 
 def _pictures(path: Path, progress: bool, report: Report) -> tuple[Iterable[Picture], int | None]:

@@ -19,7 +19,7 @@ from syncnet_lib.errors import shown
 from syncnet_lib.measurement import far, finding, fine
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, Watched, watched
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
-from syncnet_lib.measurement.stream import FAR, Event
+from syncnet_lib.measurement.stream import FAR, Event, Progress
 from syncnet_lib.measurement.timeline import SURE_WINDOWS, Timeline
 from syncnet_lib.measurement.voice import speech_seconds
 from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
@@ -283,7 +283,7 @@ def measure(
     model: SyncNet,
     info: ModelInfo,
     settings: InferSettings,
-    progress: bool = False,
+    progress: Progress = False,
     events: Iterable[Event] | None = None,
 ) -> Result:
     """Measure one video; see `examine`."""
@@ -295,7 +295,7 @@ def examine(
     model: SyncNet,
     info: ModelInfo,
     settings: InferSettings,
-    progress: bool = False,
+    progress: Progress = False,
     events: Iterable[Event] | None = None,
 ) -> tuple[Analysis, Result]:
     """Measure one video and judge it; see `watched` and `judge`. Where nothing is found within the search, all offsets

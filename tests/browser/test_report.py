@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from syncnet_lib import files
-from syncnet_lib.plots import page, training, verdicts
+from syncnet_lib.plots import page, sheet, training, verdicts
 from tests.plots.examples import CURVE, METRICS, timing
 
 WIDTHS = {"phone": 360, "tablet": 768, "screen": 1280}
@@ -24,7 +24,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files.write_json(folder / "metrics" / "evaluate.json", METRICS)
     files.write_bytes(folder / "figures" / "result.png", page.png(verdicts.result(METRICS, {"base": CURVE}, "found")))
     files.write_bytes(folder / "figures" / "train_phases.png", page.png(training.phase_bars(timing())))
-    files.write_bytes(folder / "html" / "train.html", page.document("train", "<h1>executed</h1>").encode())
+    files.write_bytes(folder / "html" / "train.html", sheet.document("train", "<h1>executed</h1>").encode())
     files.write_bytes(folder / "report.html", page.experiment(folder).encode())
     return folder / "report.html"
 

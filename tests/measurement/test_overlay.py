@@ -23,7 +23,7 @@ from tests.media import test_audio as sounds
     ],
 )
 def test_another_size_is_fitted_in_true_proportions(shape: tuple[int, int], inside: tuple[slice, slice]) -> None:
-    fitted = overlay._fitted(np.full((*shape, 3), 200, np.uint8), (320, 240))
+    fitted = overlay.fitted(np.full((*shape, 3), 200, np.uint8), (320, 240))
     assert fitted.shape == (240, 320, 3)
     assert (fitted[inside] == 200).all()
     fitted[inside] = 0
