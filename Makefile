@@ -15,8 +15,6 @@ export DO_NOT_TRACK := true
 export PYTHONDONTWRITEBYTECODE :=
 # `make ui` only shows runs: no workers for MLflow's background jobs.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
-# A container's user may have no name (no line in /etc/passwd), for which DVC asks.
-export USER ?= $(firstword $(shell id -un 2>/dev/null || id -u))
 
 # A clip of the explorer is a few MB of pictures, which a server would take for a notebook that has gone mad.
 LIMITS := --ZMQChannelsWebsocketConnection.iopub_data_rate_limit=1e9
@@ -83,7 +81,8 @@ free-port:
 	@$(PYTHON) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || { \
 		echo "error: port $(PORT) is taken; run: make $(firstword $(MAKECMDGOALS)) PORT=$$(($(PORT) + 1))" >&2; exit 2; }
 
-# The last line marks a whole install. Without the mark what is there is half an install, and is done again.
+# A container's user may have no name (no line in /etc/passwd), for which DVC asks: user.pth has any Python of .venv take the
+# number for it. The last line marks a whole install. Without the mark what is there is half an install, and is done again.
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { \
 		echo "error: Python 3.11 or 3.12 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12" >&2; \
@@ -94,4 +93,5 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	@$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@echo 'import os; os.environ.setdefault("USER", str(os.getuid()))' >"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/user.pth"
 	@touch $(READY)
