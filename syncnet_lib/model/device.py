@@ -62,6 +62,21 @@ def fastest_precision(spec: Spec, device: torch.device) -> Precision:
         spec: of the model; only v2 is computed in 8 bits: it is heavy, and its input is bytes.
         device: where.
     """
-    if device.type == "cpu" and spec.name == "v2" and torch.cpu.get_capabilities().get("avx512_vnni"):
-        return "int8"  # without these instructions sums of products of bytes overflow
+    if device.type == "cpu" and spec.name == "v2" and largest_weight():
+        return "int8"
     return native_precision(device)
+
+
+def largest_weight() -> int:
+    """Largest weight, in steps, with which this processor multiplies bytes and adds the products without overflow; 0
+    where oneDNN has no fast kernels of bytes for it.
+
+    With instructions for it (VNNI) sums have 32 bits. AVX2 alone adds two products in 16 bits and cuts off what does
+    not fit: 2 * 255 * 64 does.
+    """
+    able = torch.cpu.get_capabilities()
+    if not torch.backends.mkldnn.is_available():
+        return 0
+    if able.get("avx512_vnni") or able.get("avx_vnni"):
+        return 127
+    return 64 if able.get("avx2") else 0

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model.device import Precision, fastest_precision
+from syncnet_lib.model.device import Precision, fastest_precision, largest_weight
 from syncnet_lib.model.fold import fold
 from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
@@ -39,7 +39,8 @@ class Embedder:
         precision: the one in use.
 
     Raises:
-        InputError: int8 for another model than v2, or on another device than a CPU.
+        InputError: int8 for another model than v2, on another device than a CPU, or on a processor without kernels for
+            it.
     """
 
     def __init__(self, model: SyncNet, device: str | torch.device = "cpu", precision: Asked = "auto") -> None:
@@ -51,6 +52,8 @@ class Embedder:
         if self.precision == "int8":
             if self.spec.name != "v2" or self.device.type != "cpu":
                 raise InputError("precision int8", "is only for v2 on a CPU", "use auto")
+            if not largest_weight():
+                raise InputError("precision int8", "this processor or build of torch has no kernels for it", "use auto")
             self._video, self._audio = Int8Stream(model.video), Int8Stream(model.audio.get_submodule("network"))
         elif self.precision == "bf16":
             self._video, self._audio = (fold(stream).bfloat16() for stream in (model.video, model.audio))

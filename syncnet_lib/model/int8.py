@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from syncnet_lib.model.device import largest_weight
 from syncnet_lib.model.fold import fold
 
 BYTE = 255
@@ -60,7 +61,7 @@ class Int8Layer:
         """
         convolution = self.convolution
         weight = convolution.weight * (steps_in[:, None, None] / steps_out[:, None, None, None])
-        self.scale = weight.abs().amax((1, 2, 3)).clamp_min(1e-12) / (BYTE // 2)
+        self.scale = weight.abs().amax((1, 2, 3)).clamp_min(1e-12) / largest_weight()
         rounded = (weight / self.scale[:, None, None, None]).round()
         lost = (weight - rounded * self.scale[:, None, None, None]).sum((2, 3)) @ (mean / steps_in)
         assert convolution.bias is not None
