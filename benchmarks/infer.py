@@ -9,7 +9,6 @@ and the same for both; speed does not depend on them. `small` is read from CHECK
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 import typer
 
+from benchmarks import machine
 from benchmarks.reference import random_reference, reference_embeddings
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
@@ -35,7 +35,7 @@ from syncnet_lib.model.device import fastest_precision
 from syncnet_lib.model.embed import AUDIO_BATCH, BATCH, Embedder
 from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.model.prepare import stacked_windows
+from syncnet_lib.model.windows import stacked_windows
 from syncnet_lib.synthetic import corpus
 from syncnet_lib.synthetic.settings import SyntheticSettings
 
@@ -203,10 +203,9 @@ def main(
     out: Annotated[Path, typer.Option(help="file of the result")] = ROOT / "reports" / "bench" / "infer.json",
 ) -> None:
     """How fast inference is: the released model against its reference implementation, layers, whole files."""
-    cores = parallel.cores()
-    torch.set_num_threads(cores)
+    torch.set_num_threads(parallel.cores())
     content = json.loads(out.read_text()) if out.is_file() else {}
-    content["machine"] = {"cpu": torch.cpu.get_capabilities()["cpu_name"], "cores": cores, "load": os.getloadavg()[0]}
+    content["machine"] = machine.describe()
     if what != "files":
         content |= {"v2": released(), "layers": layers()}
     if what != "windows":

@@ -356,6 +356,14 @@ def test_a_name_that_is_none_is_refused_before_anything_heavy_is_imported(tmp_pa
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
+def test_small_is_measured_without_torch(late):
+    """Importing it would take longer than the rest."""
+    done = called("offset", late / "late.mp4")
+    assert "late.mp4" in done.stdout
+    assert done.stdout.splitlines()[-1] == "['numpy', 'cv2', 'av']"
+
+
 def test_the_package_runs_as_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "syncnet_lib", "--version"], cwd=ROOT, capture_output=True, text=True, check=True

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int16
@@ -34,8 +34,12 @@ from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES,
 from syncnet_lib.media.report import Report
 from syncnet_lib.media.timecode import Timecode
 from syncnet_lib.model import scoring
-from syncnet_lib.model.embed import Asked, Embedder
-from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.light import Small, SmallEmbedder
+from syncnet_lib.model.spec import Asked
+
+if TYPE_CHECKING:  # whose torch takes longer to import than a short video to measure
+    from syncnet_lib.model.embed import Embedder
+    from syncnet_lib.model.networks import SyncNet
 
 Edges = Literal["mask", "zero"]
 
@@ -106,7 +110,7 @@ class Analysis:
 
 
 def settings_for(
-    model: SyncNet,
+    model: "SyncNet | Small",
     vshift: int,
     edges: Edges | None,
     cropped: bool,
@@ -125,9 +129,8 @@ def settings_for(
 @contextmanager
 def watched(
     path: Path,
-    model: SyncNet,
+    model: "SyncNet | Small",
     settings: InferSettings,
-    device: str = "cpu",
     progress: Progress = False,
     events: Iterable[Event] | None = None,
 ) -> "Iterator[Watched]":
@@ -138,7 +141,6 @@ def watched(
         path: any file that libav reads; with `settings.cropped` also a folder of frames with its audio.
         model: in evaluation mode.
         settings: how.
-        device: of the model.
         progress: as for `stream.watch`.
         events: of `stream.watch`, where another process decodes; with the crops that the model is fed.
 
@@ -152,7 +154,7 @@ def watched(
     with tempfile.TemporaryDirectory(prefix="syncnet-") as scratch:
         events = iter(events)
         soundtrack = listen(path, events, Path(scratch) / "audio.raw", lead)
-        video = Watched(path, model, device, settings, soundtrack, Path(scratch))
+        video = Watched(path, model, settings, soundtrack, Path(scratch))
         for event in events:
             if isinstance(event, TrackCrops):
                 video.add(event)
@@ -164,11 +166,19 @@ def watched(
         yield video
 
 
+def _embedder(model: "SyncNet | Small", precision: Asked) -> "Embedder | SmallEmbedder":
+    if isinstance(model, Small):
+        return SmallEmbedder(model, precision)
+    from syncnet_lib.model.embed import Embedder
+
+    return Embedder(model, model.mfcc_mean.device, precision)
+
+
 @dataclass
 class _Open:
     """A track that is being followed, or was: its embeddings lie in `spool`."""
 
-    embedder: Embedder
+    embedder: "Embedder | SmallEmbedder"
     spool: BinaryIO
     windows: int = 0
     boxes: list[np.ndarray] = field(default_factory=list)
@@ -182,7 +192,7 @@ class Watched:
     """
 
     def __init__(
-        self, path: Path, model: SyncNet, device: str, settings: InferSettings, soundtrack: Soundtrack, folder: Path
+        self, path: Path, model: "SyncNet | Small", settings: InferSettings, soundtrack: Soundtrack, folder: Path
     ) -> None:
         self.frames = 0
         self.timecode = Timecode.starting(Fraction(FPS))
@@ -190,18 +200,18 @@ class Watched:
         self._measured: list[Measured] = []
         self._notes: list[str] = []
         self._over: dict[int, tuple[TrackEnd, _Open]] = {}
-        self._model, self._device, self._settings = model, device, settings
+        self._model, self._settings = model, settings
         self._soundtrack, self._folder = soundtrack, folder
         # The mean of a track is taken off here, over the whole of it, before it is embedded a minute at a time.
-        self._audio = Embedder(model, device, settings.precision)
+        self._audio = _embedder(model, settings.precision)
         self._audio.spec = dataclasses.replace(model.spec, cepstral_mean=False)
         self._open: dict[int, _Open] = {}
-        self._idle: list[Embedder] = []
+        self._idle: list[Embedder | SmallEmbedder] = []
 
     def add(self, piece: TrackCrops) -> None:
         """Embed the next crops of a track."""
         if piece.number not in self._open:
-            embedder = self._idle.pop() if self._idle else Embedder(self._model, self._device, self._settings.precision)
+            embedder = self._idle.pop() if self._idle else _embedder(self._model, self._settings.precision)
             embedder.reset()
             self._open[piece.number] = _Open(embedder, (self._folder / f"{piece.number}.video").open("w+b"))
         track = self._open[piece.number]

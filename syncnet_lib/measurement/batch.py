@@ -1,9 +1,9 @@
 """Many videos: one outcome each as it is done, and going on after an interruption.
 
-No video is opened in this process. A single one is decoded by a process of its own, which is at its first faces while
-this one still loads torch; several are measured by a pool of processes; copies are written by one. What happens to such
-a process, a crash in a decoder's native code or a file that takes for ever, is that file's failure. Nothing of torch,
-OpenCV or libav is imported here before there is something to measure.
+No video is opened in this process. A single one is decoded by a process of its own, while this one loads its network;
+several are measured by a pool of processes; copies are written by one. What happens to such a process, a crash in a
+decoder's native code or a file that takes for ever, is that file's failure. Nothing of torch, OpenCV or libav is
+imported here before there is something to measure.
 
 Processes end by themselves when a video takes longer than extraction would let it: a decoder that hangs in native code
 cannot be asked to stop.
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from syncnet_lib.measurement.stream import Crop, Event, Progress
     from syncnet_lib.media.remux import Copy
     from syncnet_lib.media.resound import Cure
-    from syncnet_lib.model.embed import Asked
+    from syncnet_lib.model.light import Small
     from syncnet_lib.model.networks import SyncNet
+    from syncnet_lib.model.spec import Asked
 
 AHEAD = 32
 """Events, crops of some frames each, that may wait for the network: 80 MB of faces."""
@@ -48,7 +49,7 @@ TIME_LIMIT, LEAST_SECONDS = 20, 60
 extraction."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
-VERSION = 6
+VERSION = 7
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
 Outcome = Result | Failure
@@ -348,7 +349,7 @@ def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]
     return result, overlay.render(path, out, found, result)
 
 
-def _settings(model: SyncNet, options: Options) -> InferSettings:
+def _settings(model: SyncNet | Small, options: Options) -> InferSettings:
     from syncnet_lib.measurement.analyse import settings_for
 
     return settings_for(model, options.vshift, options.edges, options.cropped, options.precision, options.watching)

@@ -1,9 +1,10 @@
 """Checkpoints by name or by file, loaded once a process.
 
-Nothing of torch is imported before a model is loaded.
+Nothing of torch is imported before a model is loaded that needs it: `small` on a CPU does not.
 """
 
 import functools
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,11 @@ from syncnet_lib.model import named
 
 if TYPE_CHECKING:
     from syncnet_lib.measurement.stream import Crop
+    from syncnet_lib.model.light import Small
     from syncnet_lib.model.networks import SyncNet
+
+GPU_FILES = "nvidia*", "nvmap", "kfd", "dxg"
+"""Under /dev, where Linux has a GPU that torch may compute on: NVIDIA's, also on a Jetson, AMD's, and Windows' own."""
 
 
 def find(name: str) -> Path:
@@ -37,7 +42,7 @@ def crop(name: str) -> "Crop":
     return header.read(find(name)).spec.crop
 
 
-def load(name: str, device: str) -> "tuple[SyncNet, ModelInfo]":
+def load(name: str, device: str) -> "tuple[SyncNet | Small, ModelInfo]":
     """A model ready to measure with, and what a result says about it.
 
     Args:
@@ -47,16 +52,26 @@ def load(name: str, device: str) -> "tuple[SyncNet, ModelInfo]":
     Raises:
         InputError: no such checkpoint or device, or a file of another kind.
     """
-    from syncnet_lib.model.device import pick_device
-
     path = find(name).resolve()
     status = path.stat()
-    return _load(name, path, str(pick_device(device)), (status.st_mtime_ns, status.st_size))
+    return _load(name, path, _place(device), (status.st_mtime_ns, status.st_size))
+
+
+def _place(device: str) -> str:
+    """Where to compute; torch is asked only where it may find a GPU."""
+    surely_none = sys.platform == "darwin" or (
+        sys.platform == "linux" and not any(next(Path("/dev").glob(each), None) for each in GPU_FILES)
+    )
+    if device == "cpu" or (device == "auto" and surely_none):
+        return "cpu"
+    from syncnet_lib.model.device import pick_device
+
+    return str(pick_device(device))
 
 
 @functools.cache
-def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tuple[SyncNet, ModelInfo]":
-    from syncnet_lib.model import checkpoint, header
+def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tuple[SyncNet | Small, ModelInfo]":
+    from syncnet_lib.model import header
 
     threshold = header.read(path).threshold
     info = ModelInfo(
@@ -66,4 +81,10 @@ def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tup
         threshold=threshold.confidence if threshold else None,
         threshold_windows=threshold.windows if threshold else None,
     )
+    if info.name == "small" and device == "cpu":
+        from syncnet_lib.model.light import Small
+
+        return Small(path), info
+    from syncnet_lib.model import checkpoint
+
     return checkpoint.load(path, device), info

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,10 @@ from syncnet_lib.measurement.voice import speech_seconds
 from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
-from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.model.light import Small
+
+if TYPE_CHECKING:
+    from syncnet_lib.model.networks import SyncNet
 
 USUAL_SHIFTS = 2 * scoring.VSHIFT + 1
 """Shifts of the search that thresholds are measured with."""
@@ -280,7 +284,7 @@ def _warnings(
 
 def measure(
     path: Path,
-    model: SyncNet,
+    model: "SyncNet | Small",
     info: ModelInfo,
     settings: InferSettings,
     progress: Progress = False,
@@ -292,7 +296,7 @@ def measure(
 
 def examine(
     path: Path,
-    model: SyncNet,
+    model: "SyncNet | Small",
     info: ModelInfo,
     settings: InferSettings,
     progress: Progress = False,
@@ -300,7 +304,7 @@ def examine(
 ) -> tuple[Analysis, Result]:
     """Measure one video and judge it; see `watched` and `judge`. Where nothing is found within the search, all offsets
     within FAR frames are tried, unless shifts beyond a track are compared with zeros."""
-    with watched(path, model, settings, str(model.mfcc_mean.device), progress, events) as video:
+    with watched(path, model, settings, progress, events) as video:
         found = video.analysis()
         near = judge(path, found, info, settings)
         if near.sureness not in ("doubtful", "none") or settings.edges == "zero":

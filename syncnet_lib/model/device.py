@@ -6,9 +6,7 @@ from typing import Literal
 import torch
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.model.spec import Spec
-
-Precision = Literal["fp32", "bf16", "int8"]
+from syncnet_lib.model.spec import Precision, Spec
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,7 +1,5 @@
 """Sliding windows of a clip through a model, in batches."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -9,11 +7,13 @@ from torch import Tensor, nn
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model.device import Precision, fastest_precision, largest_weight
+from syncnet_lib.model.device import fastest_precision, largest_weight
 from syncnet_lib.model.fold import fold
 from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.model.prepare import centre, prepare_frames, prepare_mfcc, stacked_windows, standardised_windows
+from syncnet_lib.model.prepare import prepare_frames, prepare_mfcc
+from syncnet_lib.model.spec import Asked
+from syncnet_lib.model.windows import centre, stacked_windows, standardised_windows
 
 BATCH = {"small": 256, "paper": 64, "v2": 8}
 """Video windows at a time: what a layer gives stays in a CPU's caches."""
@@ -21,9 +21,6 @@ AUDIO_BATCH = 128
 """Audio windows at a time."""
 SAMPLE = 16
 """Windows of a stretch of audio, evenly spread, on which the 8-bit layers measure their ranges."""
-
-Asked = Precision | Literal["auto"]
-"""A precision, or the one in which the device embeds fastest."""
 
 
 class Embedder:

@@ -6,6 +6,9 @@ from typing import Literal
 from syncnet_lib.media.features import WINDOW_FRAMES
 
 ModelName = Literal["small", "paper", "v2"]
+Precision = Literal["fp32", "bf16", "int8"]
+Asked = Precision | Literal["auto"]
+"""A precision, or the one in which the device embeds fastest."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.model.prepare import centre
+from syncnet_lib.model.windows import centre
 from syncnet_lib.training import loss
 from syncnet_lib.training.augment import augment
 from syncnet_lib.training.distributed import Ranks

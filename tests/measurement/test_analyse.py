@@ -27,7 +27,7 @@ from syncnet_lib.measurement.result import SCHEMA, ModelInfo, Result, TrackResul
 from syncnet_lib.media import audio, decode, encode, features, remux
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.report import Report
-from syncnet_lib.model import embed, scoring
+from syncnet_lib.model import checkpoint, embed, scoring
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.synthetic.voice import Voice, speak
 from tests import clockclip, scenes
@@ -78,7 +78,7 @@ def test_distances_of_real_clips_move_with_their_sound(real_clips, talkers, tmp_
 
 
 def test_distances_are_those_of_the_clip(video, talkers):
-    model, _ = checkpoints.load(str(talkers / "model.safetensors"), "cpu")
+    model = checkpoint.load(talkers / "model.safetensors")
     clip = np.load(next((talkers / "clips").glob("s000_00000_*")) / "mouth.npy")
     samples = audio.read_audio(video)[: len(clip) * SAMPLES_PER_FRAME]
     lips, sound = embed.embed_clip(model, clip, features.frame_mfcc(samples))

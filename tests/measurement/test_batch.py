@@ -110,7 +110,7 @@ def test_names_of_any_kind(talkers, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks at /proc for the moment torch is loaded")
 def test_ctrl_c_while_torch_is_imported_is_one_line(talkers):
     process = subprocess.Popen(
-        [sys.executable, "-m", "syncnet_lib", "offset", str(talkers / "videos" / "s000_00000.mp4")],
+        [sys.executable, "-m", "syncnet_lib", "offset", str(talkers / "videos" / "s000_00000.mp4"), "--device", "cuda"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     maps = Path(f"/proc/{process.pid}/maps")

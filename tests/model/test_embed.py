@@ -8,7 +8,8 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.model import embed
 from syncnet_lib.model.embed import Embedder
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.model.prepare import centre, prepare_frames, prepare_mfcc
+from syncnet_lib.model.prepare import prepare_frames, prepare_mfcc
+from syncnet_lib.model.windows import centre
 from syncnet_lib.training import validation
 from tests import packed
 

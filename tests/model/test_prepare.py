@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from syncnet_lib.model import prepare
+from syncnet_lib.model import prepare, windows
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.spec import SPECS
 
@@ -27,9 +27,9 @@ def test_cepstral_mean_is_taken_off_each_clip():
 
 def test_centre():
     frames = torch.arange(36).view(1, 6, 6)
-    assert torch.equal(prepare.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
+    assert torch.equal(windows.centre(frames, 2)[0], torch.tensor([[14, 15], [20, 21]]))
     colour = frames[..., None].expand(-1, -1, -1, 3)
-    assert torch.equal(prepare.centre(colour, 2)[0, ..., 0], torch.tensor([[14, 15], [20, 21]]))
+    assert torch.equal(windows.centre(colour, 2)[0, ..., 0], torch.tensor([[14, 15], [20, 21]]))
 
 
 def test_windows_on_their_own_scale_are_the_models():
@@ -37,7 +37,7 @@ def test_windows_on_their_own_scale_are_the_models():
     frames = torch.randint(20, 200, (9, 56, 56), dtype=torch.uint8)
     stacked = torch.stack([frames[at : at + 5] for at in range(5)])
     torch.testing.assert_close(
-        prepare.standardised_windows(frames, model.spec), model.planes(stacked), rtol=1e-5, atol=1e-5
+        windows.standardised_windows(frames, model.spec), model.planes(stacked), rtol=1e-5, atol=1e-5
     )
 
 
@@ -45,4 +45,4 @@ def test_windows_of_colour_are_the_models():
     model = SyncNet("v2")
     frames = torch.randint(0, 256, (7, 224, 224, 3), dtype=torch.uint8)
     stacked = torch.stack([frames[at : at + 5] for at in range(3)])
-    assert torch.equal(prepare.stacked_windows(frames, model.spec).float(), model.planes(stacked))
+    assert torch.equal(windows.stacked_windows(frames, model.spec).float(), model.planes(stacked))
