@@ -11,8 +11,6 @@ from multiprocessing import connection, resource_tracker
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tqdm import tqdm
-
 from syncnet_lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,6 +77,8 @@ def run(
     Yields:
         (item, result or exception) in the order of completion.
     """
+    from tqdm import tqdm  # a wrong name is answered without it
+
     todo = list(items)
     if scheduler:
         done = _dask(function, todo, scheduler)

@@ -38,7 +38,7 @@ MEANING: dict[Sureness, str] = {
 class Record(BaseModel):
     """What a result is made of: nothing is added to it, and nothing in it changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)  # who has no result waits for none
 
 
 class Limits(Record):

@@ -7,7 +7,6 @@ heavy is imported here: a name that is none is refused before. What a result mak
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
 from pydantic import Field
 
 from syncnet_lib.errors import InputError
@@ -66,6 +65,8 @@ def find(name: str | None, early: float | None, late: float | None) -> Limits | 
 
 
 def _read(path: Path) -> Limits:
+    import yaml
+
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
