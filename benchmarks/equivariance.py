@@ -23,6 +23,7 @@ import av
 import numpy as np
 import typer
 
+from benchmarks import machine
 from syncnet_lib import files, parallel
 from syncnet_lib.measurement import analyse, checkpoints, stream, verdict
 from syncnet_lib.measurement.result import Result
@@ -207,7 +208,7 @@ def main(
         result = {**summary(ordered, info.threshold), "model": info.model_dump(), "skipped": skipped}
         # A clip is listed only where it does not do what it should.
         wrong = [row for row in ordered if any(int(k) != change for k, change in row["moves"].items())]
-        files.write_json(out, {**result, "not_moved_by_k": wrong})
+        files.write_json(out, {"machine": machine.describe(), **result, "not_moved_by_k": wrong})
     print(json.dumps(result, indent=2))
 
 

@@ -16,7 +16,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import re
 import tempfile
 import time
@@ -31,6 +30,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from benchmarks import machine
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import extract, sources
 from syncnet_lib.dataset.settings import ExtractSettings
@@ -268,9 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for part, content in measured.items():
         print(f"{part}{' (times real time on one core)' if part == 'speed' else ''}")
         print(pd.DataFrame(content if isinstance(content, list) else [content]).to_string(index=False))
-    machine = {"processor": platform.processor() or platform.machine(), "cores": parallel.cores()}
     kept = json.loads(OUT.read_text()) if OUT.exists() else {}
-    files.write_json(OUT, {**kept, "machine": machine, **measured})
+    files.write_json(OUT, {**kept, "machine": machine.describe(), **measured})
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks import machine
 from syncnet_lib import files
 from syncnet_lib.measurement import analyse, checkpoints, stream, verdict
 from syncnet_lib.measurement.result import Result
@@ -113,7 +114,7 @@ def main(
         "seconds_further": float(np.median([move[4] for row in rows for move in row["moves"].values()])),
     }
     print(json.dumps(summary))
-    files.write_json(out, {"model": bench.info.model_dump(), **summary, "rows": rows})
+    files.write_json(out, {"machine": machine.describe(), "model": bench.info.model_dump(), **summary, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import av.error
 import numpy as np
 import typer
 
+from benchmarks import machine
 from syncnet_lib import files, parallel
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse, checkpoints, verdict
@@ -371,7 +372,7 @@ def main(
         print(again(video, only, seed, keep))
         return
     result = run(video, count, seed, workers)
-    files.write_json(out, result)
+    files.write_json(out, {"machine": machine.describe(), **result})
     print(json.dumps(result, indent=2))
     raise typer.Exit(1 if result["faults"] else 0)
 

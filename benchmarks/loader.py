@@ -16,6 +16,7 @@ from typing import Annotated
 import torch
 import typer
 
+from benchmarks import machine
 from syncnet_lib import files, parallel
 from syncnet_lib.experiment import studies
 from syncnet_lib.media.features import WINDOW_FRAMES
@@ -38,7 +39,7 @@ def measure(clips: int, frames: int, batch_size: int, samples_per_clip: int, epo
         validate_every=epochs,
     )
     result: dict = {
-        "cores": parallel.cores(),
+        "machine": machine.describe(),
         "batch": batch_size,
         "window": [WINDOW_FRAMES, SPECS["paper"].stored, SPECS["paper"].stored],
         "clips": clips,

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from benchmarks import machine
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse, checkpoints, compliance, fine, standard, stream, verdict
@@ -150,7 +151,7 @@ def main(
         everything[folder] = rows
         result[folder] = {**summary(rows), "skipped": skipped}
         print(folder, json.dumps(result[folder]))
-    files.write_json(out, {**result, "rows": everything})
+    files.write_json(out, {"machine": machine.describe(), **result, "rows": everything})
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import torch
 import typer
 
+from benchmarks import machine
 from benchmarks.corpora import TEST
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
@@ -161,7 +161,7 @@ def main(
     spoken = {}
     for row in manifest.itertuples():
         spoken[row.clip_id] = speech(clips.load(work / row.source / row.clip_id).samples, row.frames)
-    result: dict[str, Any] = {"cpu": torch.cpu.get_capabilities()["cpu_name"], "checkpoints": {}}
+    result: dict[str, Any] = {"machine": machine.describe(), "checkpoints": {}}
     for name in checkpoint or ["small"]:
         table = measure(name, work, manifest, spoken)
         figures: dict[str, Any] = {}

@@ -18,6 +18,7 @@ import torch
 import typer
 from torch import Tensor
 
+from benchmarks import machine
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.experiment import studies
@@ -96,7 +97,7 @@ def on_cpu(scratch: Path) -> dict:
     settings = TrainSettings(epochs=5, validate_every=5)
     v2 = TrainSettings(model="v2", loss="contrastive", batch_size=16, samples_per_clip=4, epochs=2, validate_every=2)
     result: dict = {
-        "cores": parallel.cores(),
+        "machine": machine.describe(),
         "native_precision": native_precision(torch.device("cpu")),
         "batch": settings.batch_size,
         "training_windows_per_s": {},
@@ -201,7 +202,7 @@ def seed_run(name: ModelName, frames: int, compiled: bool, scratch: Path) -> dic
     # of AdamW are read and written once a step, in four bytes.
     moved = 3 * size.inputs * samples + 2 * 4 * 4 * size.parameters * len(table)
     return {
-        "device": torch.cuda.get_device_name(device),
+        "machine": machine.describe(),
         "settings": settings.model_dump(),
         "steps": len(table),
         "wall_s": round(wall, 1),
