@@ -17,7 +17,6 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.files import atomic, link, sha256
 from syncnet_lib.media import decode
 from syncnet_lib.media.decode import SUFFIXES
-from syncnet_lib.synthetic import corpus as synthetic
 
 VIDEO_COLUMNS = ["video_id", "path", "speaker", "sha256", "split", "sound"]
 SKIPPED_COLUMNS = ["file", "reason"]
@@ -105,6 +104,10 @@ def _synthetic(
     out_dir: Path, root: Path, cache_dir: Path, settings: CorpusSettings, seed: int, workers: int, progress: bool
 ) -> Corpus:
     """The synthetic videos, linked into `out_dir`."""
+    from syncnet_lib.synthetic import (
+        corpus as synthetic,
+    )  # seconds of scipy: not for who reads a folder
+
     made = cache_dir / "synthetic"
     cast, skipped = synthetic.find_cast(settings, root, cache_dir / "portraits")
     videos, truth = synthetic.make(made, settings, seed, workers, progress, cast)

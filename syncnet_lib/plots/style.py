@@ -5,8 +5,6 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from syncnet_lib.training.timing import PHASES
-
 GENUINE: Final = "#1b7f79"
 """Genuine pairs, what is kept, the refined model."""
 FALSE: Final = "#d1495b"
@@ -14,7 +12,6 @@ FALSE: Final = "#d1495b"
 NEUTRAL: Final = "#8d99ae"
 """What others are compared with: the base model."""
 ACCENT: Final = "#edae49"
-PHASE_COLOURS = dict(zip(PHASES, (FALSE, NEUTRAL, GENUINE, ACCENT, "#2e5077", "#9b72aa"), strict=True))
 
 
 def canvas(width: float, height: float, title: str, x: str = "", y: str = "") -> tuple[Figure, Axes]:

@@ -13,6 +13,10 @@ from syncnet_lib.model.spec import SPECS
 from syncnet_lib.plots import style
 from syncnet_lib.training.timing import PHASES
 
+PHASE_COLOURS = dict(
+    zip(PHASES, (style.FALSE, style.NEUTRAL, style.GENUINE, style.ACCENT, "#2e5077", "#9b72aa"), strict=True)
+)
+
 
 def learning_curve(history: pd.DataFrame) -> Figure:
     """Loss of each epoch, and the accuracies of those that were validated.
@@ -70,7 +74,7 @@ def phase_bars(timing: pd.DataFrame) -> Figure:
     )  # fmt: skip
     axes.stackplot(
         table.index, *(table[name] for name in PHASES), step="mid",
-        labels=[f"{name} {means[name]:.1%}" for name in PHASES], colors=list(style.PHASE_COLOURS.values()),
+        labels=[f"{name} {means[name]:.1%}" for name in PHASES], colors=list(PHASE_COLOURS.values()),
     )  # fmt: skip
     for at in table.index[table.step == 0]:
         axes.axvline(at, color="black", alpha=0.15, linewidth=0.8)
@@ -91,7 +95,7 @@ def loader_bars(tables: Mapping[str, pd.DataFrame]) -> Figure:
         shown = table.tail(100).reset_index(drop=True)  # more bars than pixels would tell nothing
         below = np.zeros(len(shown))
         for phase in PHASES:
-            axes.bar(shown.index, shown[phase], 0.9, below, color=style.PHASE_COLOURS[phase], label=phase)
+            axes.bar(shown.index, shown[phase], 0.9, below, color=PHASE_COLOURS[phase], label=phase)
             below += shown[phase].to_numpy()
         for at in shown.index[shown.step == 0]:
             axes.axvline(at - 0.5, color="black", alpha=0.25, linewidth=0.8)
