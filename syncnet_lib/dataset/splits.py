@@ -17,7 +17,6 @@ from tqdm import tqdm
 from syncnet_lib import files
 from syncnet_lib.dataset import clips, exchange
 from syncnet_lib.dataset.pairs_settings import PairsSettings
-from syncnet_lib.dataset.warp import warped_mfcc
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import features
 from syncnet_lib.media.clock import FPS
@@ -77,7 +76,7 @@ def pack(
         clips_dir: the folder of clips.
         manifest: its `clips.parquet`. A split that it knows, from an imported data set, is kept.
         out_dir: gets a folder a split.
-        settings: shares of the splits and variants of the audio.
+        settings: shares of the splits, and variants of the audio, which only the training split has.
         seed: of the random split.
         progress: show a bar.
 
@@ -88,6 +87,8 @@ def pack(
     Raises:
         InputError: too few videos for three splits.
     """
+    from syncnet_lib.dataset.warp import warped_mfcc  # seconds of torch, which who only reads clips does not wait for
+
     long_enough = manifest.frames > WINDOW_FRAMES + 1  # two windows: one for the true pair, one for the false
     short = manifest[~long_enough].reset_index(drop=True)
     skipped = pd.DataFrame(
@@ -109,15 +110,16 @@ def pack(
             folder.mkdir(parents=True)
             total = int(rows.frames.sum())
             first = clips.load(clips_dir / rows.clip_id.iloc[0])
+            warps = settings.warps if name == "train" else settings.warps[:1]  # only training varies the audio
             frames = np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, (total, *first.mouth.shape[1:]))
             mfcc = np.lib.format.open_memmap(
-                folder / "mfcc.npy", "w+", np.float32, (len(settings.warps), total * MFCC_PER_FRAME, MFCC_SIZE)
+                folder / "mfcc.npy", "w+", np.float32, (len(warps), total * MFCC_PER_FRAME, MFCC_SIZE)
             )
             for row in rows.itertuples():
                 clip = clips.load(clips_dir / row.clip_id)
                 frames[row.start : row.start + row.frames] = clip.mouth
                 at = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
-                for variant, warp in enumerate(settings.warps):
+                for variant, warp in enumerate(warps):
                     mfcc[variant, at] = warped_mfcc(clip.samples, warp) if warp else clip.mfcc
                 bar.update()
             frames.flush()

@@ -183,7 +183,8 @@ def test_pack_and_open(tmp_path):
     assert len(index) == 6
     for name in splits.SPLITS:
         split = Split.open(tmp_path / "pairs" / name)
-        assert split.mfcc.shape == (2, 4 * len(split.frames), 13)
+        warps = 2 if name == "train" else 1  # nobody else varies the audio
+        assert split.mfcc.shape == (warps, 4 * len(split.frames), 13)
         for row in split.index.itertuples():
             np.testing.assert_array_equal(split.clip(row.clip_id), np.load(tmp_path / row.clip_id / "mouth.npy"))
             rows = slice(4 * row.start, 4 * (row.start + row.frames))
