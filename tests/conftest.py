@@ -11,7 +11,10 @@ os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from xdist.scheduler import LoadFileScheduling
 
 import tests.typecheck
 
+sys.modules["jax._src.traceback_util"] = None  # type: ignore[assignment]  # jaxtyping would import all of jax for it
 install_import_hook("syncnet_lib", f"{tests.typecheck.__name__}.check")  # before anything of the library is imported
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,6 +63,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
     return Files(config, log)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A process more than there are processors: a sixth of their time tests wait, for a kernel, a server, a signal."""
+    from syncnet_lib import parallel
+
+    return parallel.cores() + 1
+
+
 SLOW_FIXTURES = {"clone", "project", "talkers", "real_clips"}
 """Fixtures that take so long to make that every test which uses one is slow."""
 
@@ -78,9 +90,9 @@ def real_clips() -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A small project with this library and no notebooks, in a folder whose name has a space."""
+    """A small project with this library, compiled, and no notebooks, in a folder whose name has a space."""
     folder = tmp_path / "a project"
-    shutil.copytree(ROOT / "syncnet_lib", folder / "syncnet_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "syncnet_lib", folder / "syncnet_lib", ignore=shutil.ignore_patterns("*.pyc.*"))
     shutil.copy(ROOT / "params.yaml", folder)
     (folder / "notebooks").mkdir()
     return folder
@@ -113,35 +125,44 @@ def make_clone(folder: Path) -> Path:
     return folder
 
 
+@contextmanager
+def made_once(factory: pytest.TempPathFactory, name: str) -> Iterator[tuple[Path, bool]]:
+    """A folder that all processes of a run share, and whether it has still to be filled; the others wait for that."""
+    from syncnet_lib.files import locked
+
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    folder.mkdir(exist_ok=True)
+    with locked(folder / ".lock"):
+        yield folder, not (folder / ".filled").exists()
+        (folder / ".filled").touch()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, to be copied: making one takes seconds."""
+    import mlflow
+
+    with made_once(tmp_path_factory, "store") as (folder, empty):
+        if empty:
+            mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
+    return folder / "mlflow.db"
+
+
 @pytest.fixture(scope="session")
 def talkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Synthetic talkers in sync, `videos/*.mp4` of 3 s, and `model.safetensors`, trained on most of them for half a
-    minute: enough to find their offsets."""
-    import torch
-
-    from syncnet_lib.dataset import extract
-    from syncnet_lib.dataset.pairs_settings import PairsSettings
-    from syncnet_lib.dataset.settings import ExtractSettings
-    from syncnet_lib.dataset.splits import Split, pack
+    """Synthetic talkers in sync, `videos/*.mp4` of 3 s, and `model.safetensors`, the shipped network without its
+    threshold. Nobody writes into the folder."""
     from syncnet_lib.model import checkpoint
     from syncnet_lib.synthetic import corpus
     from syncnet_lib.synthetic.settings import SyntheticSettings
-    from syncnet_lib.training import loop, timing
-    from syncnet_lib.training.settings import TrainSettings
 
-    folder = tmp_path_factory.mktemp("talkers")
-    made = SyntheticSettings(clips=24, identities=8, seconds=3.0, noisy_share=0.0)
-    videos, _ = corpus.make(folder, made, seed=1, workers=0, progress=False)
-    out = folder / "clips"
-    manifest, _ = extract.extract(videos, folder, out, folder / "cache", ExtractSettings(), 0, progress=False)
-    shares = PairsSettings(train_share=0.75, val_share=0.125, warps=[0])
-    pack(out, manifest, folder / "pairs", shares, seed=0, progress=False)
-    splits = [Split.open(folder / "pairs" / name) for name in ("train", "val")]
-    cpu = torch.device("cpu")
-    settings = TrainSettings(epochs=30, batch_size=192, samples_per_clip=24, validate_every=30)
-    for _ in loop.fit(*splits, settings, 0, cpu, folder / "state", timing.PhaseTimer(cpu)):
-        pass
-    checkpoint.save(loop.best(folder / "state"), folder / "model.safetensors")
+    with made_once(tmp_path_factory, "talkers") as (folder, empty):
+        if empty:
+            made = SyntheticSettings(clips=12, identities=8, seconds=3.0, noisy_share=0.0)
+            corpus.make(folder, made, seed=1, workers=0, progress=False)
+            shipped = checkpoint.load(ROOT / "syncnet_lib" / "weights" / "small.safetensors")
+            checkpoint.save(shipped, folder / "model.safetensors")
     return folder
 
 

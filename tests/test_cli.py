@@ -30,10 +30,9 @@ DELAY = 4
 
 
 @pytest.fixture(scope="module")
-def late(talkers: Path) -> Path:
+def late(talkers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a video whose sound is late by DELAY frames, one in sync, and one that is broken."""
-    folder = talkers / "to measure"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("to measure")
     (folder / "fine.mp4").write_bytes((talkers / "videos" / "s000_00000.mp4").read_bytes())
     remux.move_sound(folder / "fine.mp4", folder / "late.mp4", Fraction(DELAY, FPS))
     (folder / "broken.mp4").write_bytes((folder / "fine.mp4").read_bytes()[:20_000])
@@ -41,9 +40,9 @@ def late(talkers: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(talkers: Path) -> Path:
+def model(talkers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The talkers' model with a threshold that their clips reach."""
-    path = talkers / "sure.safetensors"
+    path = tmp_path_factory.mktemp("model") / "sure.safetensors"
     threshold = Threshold(0.05, "a test", windows=70)
     checkpoint.save(checkpoint.load(talkers / "model.safetensors"), path, threshold)
     return path
@@ -248,8 +247,8 @@ def test_interrupted_keeps_what_is_done(talkers, model, tmp_path):
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
 def test_corrected_is_in_sync_and_a_copy(syncnet, late, tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
-    code, printed, _ = syncnet("correct", late / "late.mp4", out, "--min-confidence", 0.01)
-    assert code == 0, printed
+    code, printed, err = syncnet("correct", late / "late.mp4", out, "--min-confidence", 0.01)
+    assert code == 0, printed + err
     assert "measured again: in sync" in printed
     for kind in ("video", "audio"):
         assert scenes.packet_bytes(out, kind) == scenes.packet_bytes(late / "late.mp4", kind)
@@ -269,8 +268,8 @@ def test_correct_refuses_when_unsure(syncnet, late, tmp_path):
 
 def test_render_draws_and_keeps_the_sound(syncnet, late, tmp_path):
     out = tmp_path / "drawn.mp4"
-    code, printed, _ = syncnet("render", late / "late.mp4", out)
-    assert code == 0
+    code, printed, err = syncnet("render", late / "late.mp4", out)
+    assert code == 0, err
     assert "late.mp4" in printed
     before, after = list(decode.read_frames(late / "late.mp4")), list(decode.read_frames(out))
     assert len(after) == len(before)

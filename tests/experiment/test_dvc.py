@@ -14,9 +14,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from syncnet_lib.experiment import evaluate, pipeline
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_clone
 from tests.plots.examples import METRICS
 
+pytestmark = pytest.mark.slow
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 TABLES = {
     "data/models/base/history.csv": "epoch,loss,auc\n1,3.0,\n2,2.0,0.8\n",
@@ -40,9 +41,10 @@ def commit(folder: Path) -> None:
         subprocess.run([*GIT, *arguments], cwd=folder, check=True)
 
 
-@pytest.fixture
-def done(clone: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone with small files for all that the stages make, which `dvc commit` takes for their results."""
+    clone = make_clone(tmp_path_factory.mktemp("made") / "a clone")
     every = [stage for file in pipeline.FILES for stage in pipeline.stages(clone, file).values()]
     for stage in every:
         for entry in [*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])]:
@@ -59,6 +61,12 @@ def done(clone: Path) -> Path:
     dvc(clone, "commit", "--force", "--quiet")
     commit(clone)
     return clone
+
+
+@pytest.fixture
+def done(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, for a test of its own."""
+    return Path(shutil.copytree(made, tmp_path / "a clone", symlinks=True))
 
 
 def shown(folder: Path, *more: str) -> str:

@@ -1,4 +1,5 @@
 import logging
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from syncnet_lib.experiment import mlflow_log, registry, store
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in git with DVC's files; one MLflow database for all tests of this file, as making it is slow."""
+def root(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A project in git with DVC's files, and one MLflow database for all tests of this file."""
     folder = tmp_path_factory.mktemp("tracking") / "a project"
     (folder / "syncnet_lib").mkdir(parents=True)
+    shutil.copy(empty_store, folder)
     (folder / "syncnet_lib" / "model.py").write_text("width = 1\n")
     (folder / "dvc.yaml").write_text(
         "stages:\n  pairs: {cmd: a, outs: [data/pairs]}\n"

@@ -85,7 +85,8 @@ def test_an_address_that_nobody_answers_is_one_line_in_seconds(tmp_path: Path, m
 
 
 @pytest.mark.slow
-def test_a_locked_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_file_is_one_line(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with mlflow_log.start("train", {}, tmp_path):
         pass
@@ -99,7 +100,10 @@ def test_a_locked_file_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_told_and_loses_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_and_loses_no_number(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     note = tmp_path / "note.txt"
     note.write_text("x" * 100_000)
@@ -114,9 +118,9 @@ def test_a_full_disk_is_told_and_loses_no_number(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_stops_no_training_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port, backend = free_port(), f"sqlite:///{tmp_path / 'team.db'}"
+    port, backend = free_port(), f"sqlite:///{shutil.copy(empty_store, tmp_path / 'team.db')}"
     model = tmp_path / "model.safetensors"
     model.write_bytes(b"weights")
     with serving(backend, tmp_path / "artifacts", port) as address:

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 import syncnet_lib
 from benchmarks.extract import repeat
+from syncnet_lib.dataset import extract, sources
+from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse as analysis
 from syncnet_lib.measurement import checkpoints, finding, fine, stream, table, verdict
@@ -77,9 +79,15 @@ def test_distances_of_real_clips_move_with_their_sound(real_clips, talkers, tmp_
         assert np.corrcoef(before[both], after[both])[0, 1] > 0.97
 
 
-def test_distances_are_those_of_the_clip(video, talkers):
+def test_distances_are_those_of_the_clip(video, talkers, tmp_path):
     model = checkpoint.load(talkers / "model.safetensors")
-    clip = np.load(next((talkers / "clips").glob("s000_00000_*")) / "mouth.npy")
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / video.name).symlink_to(video)
+    videos, _ = sources.scan(tmp_path / "alone", progress=False)
+    extract.extract(
+        videos, tmp_path / "alone", tmp_path / "clips", tmp_path / "cache", ExtractSettings(), 0, progress=False
+    )
+    clip = np.load(next((tmp_path / "clips").glob("*/mouth.npy")))
     samples = audio.read_audio(video)[: len(clip) * SAMPLES_PER_FRAME]
     lips, sound = embed.embed_clip(model, clip, features.frame_mfcc(samples))
     wanted = scoring.shift_distances(lips, sound, 15, "zero")
