@@ -112,7 +112,7 @@ def ensure(stage: str, workdir: str) -> None:
     """Make what a notebook run by hand needs: execute the stages before it, with their own small parameters.
 
     Nothing happens in the pipeline's working folder, nor for stages whose outputs are there and were made by the
-    same notebooks and the same library.
+    same notebooks and the same library, be it here or by hand.
 
     Args:
         stage: the notebook's own stage.
@@ -128,18 +128,29 @@ def ensure(stage: str, workdir: str) -> None:
     stages = pipeline.stages(ROOT)
     made_from = imports.digest(imports.modules())
     with locked(folder / ".lock"):  # two notebooks may be run at once
-        for name in list(config.STAGES)[: list(config.STAGES).index(stage)]:
+        for name in list(config.STAGES)[: list(config.STAGES).index(stage) + 1]:
             notebook = pipeline.stage_notebook(name, stages)
             made_from = _digest(made_from, *pipeline.code_cells(ROOT / notebook).values())
-            stamp = folder / f".{name}.made"
+            made, begun = (folder / f".{name}.{mark}" for mark in ("made", "begun"))
+            if name == stage:
+                begun.write_text(made_from)  # by hand, and now
+                return
             outputs = [folder / path for path in pipeline.data_of(stages[name], "outs")]
-            current = stamp.exists() and stamp.read_text() == made_from
-            if current and all(output.exists() for output in outputs):
-                continue
+            if all(output.exists() for output in outputs):
+                if made.exists() and made.read_text() == made_from:
+                    continue
+                metrics = reports(workdir) / "metrics" / f"{name}.json"
+                if begun.exists() and begun.read_text() == made_from and _newer(metrics, begun):
+                    continue  # what a stage writes after its outputs
             print(f"making {workdir} ready: {name}", flush=True)
-            remove(stamp)
+            remove(made)
+            remove(begun)
             _run_apart(name, notebook, workdir)
-            stamp.write_text(made_from)
+            made.write_text(made_from)
+
+
+def _newer(path: Path, than: Path) -> bool:
+    return path.exists() and path.stat().st_mtime_ns > than.stat().st_mtime_ns
 
 
 def _digest(*texts: str) -> str:

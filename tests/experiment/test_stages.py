@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,9 +93,9 @@ tracked.numbers({"loss": 1.0}, 1)
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One MLflow database for all tests of this file, as making it is slow."""
-    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+def uri(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> str:
+    """One MLflow database for all tests of this file."""
+    return f"sqlite:///{shutil.copy(empty_store, tmp_path_factory.mktemp('tracking'))}"
 
 
 def newest(uri: str) -> mlflow.entities.Run:
@@ -258,6 +259,14 @@ def test_ensure_makes_what_is_missing_once(project: Path) -> None:
     assert ensured() == "raw clips clips ", "only what comes from the changed notebook is made again"
     (project / "data" / "smoke" / "raw").rmdir()
     assert ensured().startswith("raw clips clips raw ")
+
+    # By hand, with other code than was kept: what it leaves serves the next notebook.
+    by_hand = f"stage, workdir = 'extract', 'data/smoke'\n{ensure}\n{write.format('clips')}\n"
+    by_hand += "from syncnet_lib import files\nfiles.write_json(folder / 'reports' / 'metrics' / 'extract.json', {})"
+    write_notebook(project / "notebooks" / "extract.ipynb", 'stage = "extract"\nworkdir = "data/smoke"', by_hand)
+    before = log.read_text()
+    subprocess.run([sys.executable, "-c", by_hand], cwd=project, check=True)
+    assert ensured() == f"{before}clips "
 
     in_pipeline = [
         sys.executable,
