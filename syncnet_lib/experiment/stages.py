@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ ENSURING = "SYNCNET_ENSURING"
 
 
 def run(stage: str, notebook: str, workdir: str = PIPELINE) -> None:
-    """Execute a stage: what dvc.yaml runs.
+    """Execute a stage, and print how long it took: what dvc.yaml runs.
 
     Args:
         stage: one of `config.STAGES`.
@@ -35,6 +36,7 @@ def run(stage: str, notebook: str, workdir: str = PIPELINE) -> None:
     """
     if stage not in config.STAGES:
         raise InputError(f"stage {stage}", "unknown", f"use one of {', '.join(config.STAGES)}")
+    began = time.monotonic()
     parameters: dict[str, Any] = {"stage": stage, "workdir": workdir}
     copy = reports(workdir) / "notebooks" / f"{stage}.ipynb"
     if not is_pipeline(workdir):
@@ -48,6 +50,7 @@ def run(stage: str, notebook: str, workdir: str = PIPELINE) -> None:
         if taken := pipeline.taken_away(stage, ROOT):
             print(f"DVC had removed what stage {stage} made last; to have it back: {taken}", file=sys.stderr)
         raise
+    print(f"[{stage}] {time.monotonic() - began:.0f} s", flush=True)
 
 
 def check() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,7 @@ def test_stage_runs_with_typed_parameters_and_the_same_copy_twice(project: Path)
     code, out, err = finish(project, "report", "notebooks/07_report.ipynb")
     assert code == 0, err
     assert "[report 1/5] A title" in out
+    assert re.search(r"^\[report\] \d+ s$", out, re.MULTILINE), "what a stage costs"
     assert f"0 report data {project}" in out, "params.yaml's seed, and this project's library, not the installed one"
     copy = project / "reports" / "notebooks" / "report.ipynb"
     first = copy.read_text()
