@@ -26,6 +26,7 @@ import av
 import numpy as np
 import typer
 
+from benchmarks import machine
 from syncnet_lib import files
 from syncnet_lib.media import remux
 from syncnet_lib.media.decode import SUFFIXES
@@ -176,7 +177,7 @@ def main(
             result["kills"] = killed(folder, broken, workers, count, kills)
             result["same_lists"] = lists(broken) == lists(whole)
             print(json.dumps({key: result[key] for key in ("kills", "same_lists")}))
-    files.write_json(out, result)
+    files.write_json(out, {"machine": machine.describe(), **result})
 
 
 if __name__ == "__main__":

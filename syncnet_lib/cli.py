@@ -143,8 +143,8 @@ def offset(
         str, typer.Option(help="only stretches of it, evenly spread, e.g. 6x25s for long films", rich_help_panel=PART)
     ] = "",
     audio_track: Annotated[
-        int, typer.Option(min=0, help="number from 1; 0 for the one with speech", rich_help_panel=SOUND)
-    ] = 0,
+        str, typer.Option(help="number from 1; 0 for the one with speech; all for each", rich_help_panel=SOUND)
+    ] = "0",
     channel: Annotated[str, typer.Option(help="left, right, centre, or e.g. BL", rich_help_panel=SOUND)] = "",
     audio: Annotated[
         Path | None,
@@ -189,19 +189,21 @@ def offset(
 
         return compliance.held_against(outcome, limits)
 
+    track = _track(audio_track)
     watching = WatchSettings.parse(
         {
             **{"start": start, "end": end, "sample": sample},
-            **{"audio_track": audio_track, "channel": channel, "audio": str(audio or "")},
+            **{"audio_track": track or 0, "channel": channel, "audio": str(audio or "")},
             **{"min_face_size": min_face, "min_track": min_track, "shot_threshold": shot_threshold},
         },
         "options",
     )
     if reference is not None:
-        raise typer.Exit(_compare(videos, missing, max(audio_track, 1), reference, limits, json_to, csv_to))
+        raise typer.Exit(_compare(videos, missing, track or 1, reference, limits, json_to, csv_to))
     options = batch.Options(checkpoint, device, vshift, edges, cropped, watching=watching)
     with Journal(outputs[0] if outputs else None) as journal:
-        outcomes = [*missing, *map(held, _measure(videos, options, workers, journal, plot))]
+        measured_all = _measure if track is not None else _measure_tracks
+        outcomes = [*missing, *map(held, measured_all(videos, options, workers, journal, plot))]
         if json_to:
             output.write_json(json_to, (held(outcome).to_json() for outcome in journal.whole(outcomes)))
         if csv_to:
@@ -578,6 +580,45 @@ def _measure(
     return [outcomes[shown(path)] for path in videos]
 
 
+def _track(asked: str) -> int | None:
+    """The number of an audio track; None for all."""
+    from syncnet_lib.errors import InputError
+
+    if asked == "all":
+        return None
+    if not asked.isdecimal():
+        raise InputError(
+            "--audio-track", f"{asked} is no number", "give a number from 1, 0 for the one with speech, or all"
+        )
+    return int(asked)
+
+
+def _measure_tracks(
+    videos: Sequence[Path], options: "Options", workers: int | None, journal: "Journal", plot: Path | None
+) -> "list[Result | Failure]":
+    """Measure each audio track of videos; the same as `_measure`, an outcome a track."""
+    from dataclasses import replace
+
+    from syncnet_lib.errors import InputError
+    from syncnet_lib.measurement import batch
+    from syncnet_lib.measurement.result import Failure
+
+    outcomes: list[Result | Failure] = []
+    for video in videos:
+        try:
+            count = batch.audio_tracks(video)
+        except InputError as error:
+            outcomes.append(batch.failure(video, error))
+            continue
+        for number in range(1, count + 1) if count else (0,):  # of none, `_measure` says what there is to say
+            watching = options.watching.model_copy(update={"audio_track": number})
+            (found,) = _measure([video], replace(options, watching=watching), workers, journal, plot)
+            if isinstance(found, Failure):
+                found = found.model_copy(update={"error": f"audio track {number}: {found.error}"})
+            outcomes.append(found)
+    return outcomes
+
+
 def _lse(outcome: "Result | Failure") -> list[dict[str, Any]]:
     """A row a face track, or one that says why a video could not be measured."""
     from syncnet_lib.measurement.result import Failure
@@ -623,8 +664,10 @@ def _plot(result: "Result", folder: Path, paths: Sequence[str]) -> None:
 
     path = Path(result.path)
     alike = sum(Path(other).stem == path.stem for other in paths) > 1
-    name = f"{path.stem}-{paths.index(result.path)}.png" if alike else f"{path.stem}.png"
-    files.write_bytes(folder / name, page.png(measurement(result.to_dict(), result.verdict)))
+    name = f"{path.stem}-{paths.index(result.path)}" if alike else path.stem
+    if track := result.settings["audio_track"]:
+        name += f"-track{track}"
+    files.write_bytes(folder / f"{name}.png", page.png(measurement(result.to_dict(), result.verdict)))
 
 
 experiment.register(app, WORKSPACE)

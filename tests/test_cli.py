@@ -13,6 +13,7 @@ from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
 
+import av
 import jsonschema
 import pytest
 
@@ -88,6 +89,41 @@ def test_exit_codes(syncnet, late, talkers):
     assert syncnet("offset", late / "nowhere.mp4")[0] == 2
     assert syncnet("offset", late / "late.mp4", "--vshift", 0)[0] == 2
     assert syncnet("nonsense", checkpoint=False)[0] == 2
+
+
+def test_each_audio_track_is_measured_and_named(syncnet, late, tmp_path):
+    two, target = tmp_path / "two.mkv", tmp_path / "out.json"
+    with (
+        av.open(str(two), "w") as made,
+        av.open(str(late / "fine.mp4")) as fine,
+        av.open(str(late / "late.mp4")) as moved,
+    ):
+        for stream, title in (
+            (fine.streams.video[0], ""),
+            (fine.streams.audio[0], "original"),
+            (moved.streams.audio[0], "a dub"),
+        ):
+            remux.add_copy(made, stream).metadata["title"] = title
+        for number, (source, kind) in enumerate(((fine, "video"), (fine, "audio"), (moved, "audio"))):
+            source.seek(0)
+            for packet in source.demux(**{kind: 0}):
+                if packet.dts is not None:
+                    packet.stream = made.streams[number]
+                    made.mux(packet)
+    code, out, err = syncnet("offset", two, "--audio-track", "all", "--json", target, "--plot", tmp_path / "plots")
+    assert code == 0, err
+    found = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [each["settings"]["audio_track"] for each in found] == [1, 2]
+    assert found[0]["offset_frames"] - found[1]["offset_frames"] == DELAY
+    for name in ("audio track 1 of 2 (original) is measured", "audio track 2 of 2 (a dub) is measured"):
+        assert name in out
+    assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == ["two-track1.png", "two-track2.png"]
+    assert syncnet("offset", late / "broken.mp4", "--audio-track", "all")[0] == 2
+    code, _, err = syncnet("offset", two, "--audio-track", "first")
+    assert (code, err) == (
+        2,
+        "error: --audio-track: first is no number; give a number from 1, 0 for the one with speech, or all\n",
+    )
 
 
 def test_a_standard_passes_fails_or_cannot_tell(syncnet, late, talkers, tmp_path):

@@ -99,10 +99,11 @@ def run(paths: Sequence[Path], options: Options, workers: int | None, kept: Jour
     with _decoding(paths[0], options) if alone else contextlib.nullcontext() as events:
         with stopping_at_once():
             model, info = checkpoints.load(options.checkpoint, options.device)
-            same = [VERSION, info.sha256, _settings(model, options).model_dump(), _other_audio(options)]
+            settings = _settings(model, options).model_dump()
+            same = [VERSION, info.sha256, settings, _other_audio(options)]
         todo = []
         for path in paths:
-            result = kept.find(path, same)
+            result = kept.find(path, settings, same)
             if result is None:
                 todo.append(_Job(path, options, progress=len(paths) == 1, events=events))
             else:
@@ -155,6 +156,15 @@ def measure_here(
     model, info = checkpoints.load(options.checkpoint, options.device)
     with _limited(path):
         return measure(path, model, info, _settings(model, options), progress, events)
+
+
+def audio_tracks(path: Path) -> int:
+    """How many audio tracks of a video can be measured; looked up by a process of its own.
+
+    Raises:
+        InputError: it cannot be read, and where the process is lost.
+    """
+    return _apart(_audio_tracks, path)
 
 
 def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
@@ -309,6 +319,12 @@ def _use_own_bars() -> None:
     from tqdm import tqdm
 
     tqdm.set_lock(threading.RLock())
+
+
+def _audio_tracks(path: Path) -> int:
+    from syncnet_lib.media import decode
+
+    return len(decode.probe(path).audio)
 
 
 def _move_sound(path: Path, out: Path, delay: Fraction) -> Copy:

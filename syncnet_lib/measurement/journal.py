@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,12 +32,13 @@ class Journal:
             else:
                 self._file = stack.enter_context(tempfile.TemporaryFile())
             self._stack = stack.pop_all()
-        self._places: dict[str, int] = {}
+        self._places: dict[tuple[str, Any], int] = {}
         self._file.seek(0)
         place = 0
         for line in self._file:
             with contextlib.suppress(ValueError):  # the last line may have been cut off by a kill
-                self._places[json.loads(line)["path"]] = place
+                entry = json.loads(line)
+                self._places[_name(entry["path"], entry["result"]["settings"])] = place
             place += len(line)
         if place:
             self._file.write(b"\n")
@@ -60,19 +61,23 @@ class Journal:
         """Outcomes with the confidence of single windows, which lies here and not in memory."""
         for outcome in outcomes:
             yield (
-                outcome if isinstance(outcome, Failure) else Result.model_validate(self._entry(outcome.path)["result"])
+                outcome
+                if isinstance(outcome, Failure)
+                else Result.model_validate(self._entry(_name(outcome.path, outcome.settings))["result"])
             )
 
-    def find(self, path: Path, same: list[Any]) -> Result | None:
+    def find(self, path: Path, settings: Mapping[str, Any], same: list[Any]) -> Result | None:
         """The kept result of a video.
 
         Args:
             path: the video.
+            settings: those that it is measured with.
             same: what else it depends on; a result is given only if this and the content are what they were.
         """
-        if shown(path) not in self._places or not path.exists():
+        name = _name(shown(path), settings)
+        if name not in self._places or not path.exists():
             return None
-        entry = self._entry(shown(path))
+        entry = self._entry(name)
         if entry["same"] != same or entry["sha256"] != digest(path):
             return None
         return Result.model_validate(entry["result"])
@@ -80,16 +85,21 @@ class Journal:
     def keep(self, sha256: str, same: list[Any], result: Result) -> None:
         """Add a result; arguments as for `find`."""
         self._file.seek(0, os.SEEK_END)
-        self._places[result.path] = self._file.tell()
+        self._places[_name(result.path, result.settings)] = self._file.tell()
         entry = {"path": result.path, "sha256": sha256, "same": same, "result": result.to_dict()}
         self._file.write(json.dumps(entry).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def _entry(self, path: str) -> dict[str, Any]:
-        self._file.seek(self._places[path])
+    def _entry(self, name: tuple[str, Any]) -> dict[str, Any]:
+        self._file.seek(self._places[name])
         entry: dict[str, Any] = json.loads(self._file.readline())
         return entry
+
+
+def _name(path: str, settings: Mapping[str, Any]) -> tuple[str, Any]:
+    """What a result is kept under: its video and audio track, as each track of a video may be measured."""
+    return path, settings["audio_track"]
 
 
 def digest(path: Path) -> str:

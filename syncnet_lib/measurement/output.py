@@ -19,7 +19,7 @@ INTERVAL = ("offset_low_ms", "offset_high_ms")
 OF_TRACK = ("shot", "start_s", "end_s", "speaking", "offset_frames", "offset_ms", "confidence", "min_distance")
 COLUMNS = (
     *(*OF_VIDEO, *INTERVAL, "track", "shot", "start_s", "end_s", "speaking"),
-    *("standard", "compliance", "segments"),
+    *("audio_track", "standard", "compliance", "segments"),
     *("track_offset_frames", "track_offset_ms", "track_confidence", "track_min_distance", "warnings", "verdict"),
     "error",
 )
@@ -62,6 +62,7 @@ def rows(outcome: Result | Failure) -> Iterator[dict[str, Any]]:
         return
     video = {name: getattr(outcome, name) for name in OF_VIDEO}
     video |= dict(zip(INTERVAL, outcome.offset_interval_ms, strict=True))
+    video["audio_track"] = outcome.settings.get("audio_track", "")
     if outcome.limits is not None:
         video |= {"standard": outcome.limits.name, "compliance": outcome.compliance}
     video["segments"] = "; ".join(map(_segment, outcome.segments))

@@ -148,10 +148,12 @@ def _track(source: Path, asked: int, alone: bool) -> tuple[int, list[Note]]:
     """The number of an audio track, from 0, and what to say about the choice."""
     if not asked:
         return (0, []) if alone else choose_track(source)
-    count = len(decode.probe(source).audio)
+    tracks = decode.probe(source).audio
+    count = len(tracks)
     if asked > count:
         raise InputError(source, f"no audio track {asked}", f"choose from 1 to {count}" if count else "")
-    return asked - 1, [Note(0.0, f"audio track {asked} of {count} is measured: as asked for")]
+    title = f" ({tracks[asked - 1].title})" if tracks[asked - 1].title else ""
+    return asked - 1, [Note(0.0, f"audio track {asked} of {count}{title} is measured: as asked for")]
 
 
 def see(

@@ -39,6 +39,8 @@ MOST_WAITING = 20
 """Uploads that may wait for a process; more are refused."""
 SLOWEST = 10_000
 """Bytes a second of the slowest upload that is taken."""
+LOOKED = 60
+"""Seconds between two looks for results that are old."""
 NAME_LENGTH = 200
 READS = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing."""
@@ -109,9 +111,11 @@ def make(jobs: Callable[[], Jobs], rules: Rules) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         app.state.jobs = jobs()
+        forgetting = asyncio.create_task(_forget(app.state.jobs))
         try:
             yield
         finally:
+            forgetting.cancel()
             app.state.jobs.close()
 
     app = FastAPI(title="SyncNet", lifespan=life, docs_url=None, redoc_url=None)  # both would load from elsewhere
@@ -123,6 +127,13 @@ def make(jobs: Callable[[], Jobs], rules: Rules) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _unusable)
     app.add_exception_handler(ClientDisconnect, _gone)
     return app
+
+
+async def _forget(jobs: Jobs) -> None:
+    """Let go of old results, again and again."""
+    while True:
+        await asyncio.sleep(LOOKED)
+        jobs.forget()
 
 
 def _rules(request: Request) -> Rules:

@@ -10,9 +10,10 @@ from syncnet_lib.plots import sheet
 TITLE = "Are lips and sound in sync?"
 _HERE = Path(__file__).parent
 _STYLE, _SCRIPT = ((_HERE / f"drop.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+_DIGEST = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
 POLICY = (
     "default-src 'none'; connect-src 'self'; frame-src 'self'; img-src data:; style-src 'unsafe-inline'; "
-    f"form-action 'self'; script-src 'sha256-{base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()}'"
+    f"form-action 'self'; frame-ancestors 'none'; script-src 'sha256-{_DIGEST}'"
 )
 """What a browser may load for the page: itself, and what this service answers."""
 

@@ -140,7 +140,6 @@ class Jobs:
             name: as its owner has it.
             limits: what it is held against.
         """
-        self._forget()
         with parallel.interrupts_blocked():
             arguments = video, name, self._options, limits
             future = self._pool.schedule(_measure, args=arguments, timeout=self._seconds)
@@ -148,7 +147,10 @@ class Jobs:
         self._jobs[job.key] = job
 
         def over(_: object) -> None:
-            video.unlink(missing_ok=True)  # nothing of it is needed any more, whatever became of it
+            # Nothing else is needed any more, whatever became of it: a process that was ended leaves the sound.
+            for path in set(job.folder.glob("*")) - {job.folder / name for name in (RESULT, PAGE, PROGRESS)}:
+                with contextlib.suppress(OSError):
+                    files.remove(path)
             job.ended = time.monotonic()
 
         future.add_done_callback(over)
@@ -158,18 +160,18 @@ class Jobs:
         """End and forget a job."""
         await self._jobs.pop(key).end()
 
-    def close(self) -> None:
-        """End all processes, and delete all that there is."""
-        self._pool.stop()
-        self._pool.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Delete what is over and old."""
         for job in list(self):
             if job.ended is not None and time.monotonic() - job.ended > KEPT_SECONDS:
                 del self._jobs[job.key]
                 shutil.rmtree(job.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """End all processes, and delete all that there is."""
+        self._pool.stop()
+        self._pool.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:
