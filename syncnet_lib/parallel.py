@@ -5,9 +5,11 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import connection, resource_tracker
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,6 +24,10 @@ Result = TypeVar("Result")
 _Outcomes = Generator[tuple[Item, Result | Exception], None, None]
 
 
+SHARE = 400 * 2**20
+"""Bytes that a worker takes that extracts faces, whatever the length of its video (`python -m benchmarks.extract`)."""
+THREADS = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
+"""What numpy and torch read, once, when they are imported."""
 TIMED_OUT = 124
 """Exit code of a process that ends itself because its work takes longer than its time limit; that of timeout(1)."""
 
@@ -50,6 +56,39 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def free_memory() -> int | None:
+    """Bytes that this process and its workers may still take: of the machine, or of the container where that has less;
+    None where the system does not tell."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+    with contextlib.suppress(OSError, ValueError):  # without a limit there is no file, or it says "max"
+        limit, taken = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, max(0, limit - taken))
+    return free
+
+
+def carried(workers: int, share: int, free: int | None) -> tuple[int, str]:
+    """How many of so many workers this machine carries, and what to say to those who asked for more.
+
+    Args:
+        workers: asked for.
+        share: bytes that each takes.
+        free: bytes of memory; None where that is not known.
+
+    Returns:
+        Their number, at least 1, and a note; "" where there is nothing to say.
+    """
+    if free is not None and workers > (fit := max(1, free // share)):
+        each = f"each takes {share / 2**30:.1f} GiB and {free / 2**30:.1f} are free"
+        return fit, f"{workers} workers do not fit into memory, {fit} are used: {each}"
+    if workers > cores():
+        return workers, f"{workers} workers: more than the {cores()} that this machine has cores for are no faster"
+    return workers, ""
+
+
 def run(
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -59,6 +98,7 @@ def run(
     progress: bool = True,
     describe: str = "",
     time_limit: Callable[[Item], float] | None = None,
+    share: int = SHARE,
 ) -> Iterator[tuple[Item, Result | Exception]]:
     """Call a function on every item, and give each item with its result or its exception as it is done.
 
@@ -67,12 +107,13 @@ def run(
     Args:
         function: picklable, as are the items and results.
         items: what to work on; all are read at once.
-        workers: processes of one thread each; 0 works in this process.
+        workers: processes, which share the cores; 0 works in this process.
         scheduler: address of a running Dask scheduler, used in place of local processes.
         progress: show a bar on stderr.
         describe: what the bar says in front.
         time_limit: gives the seconds after which a local process that works on an item is killed, and the item's
             outcome is a TimeoutError; None waits for ever.
+        share: bytes of memory that a local process takes; no more are started than fit.
 
     Yields:
         (item, result or exception) in the order of completion.
@@ -85,7 +126,10 @@ def run(
     elif workers == 0:
         done = _here(function, todo)
     else:
-        done = _processes(function, todo, workers, time_limit)
+        count, note = carried(min(workers, len(todo)), share, free_memory())
+        if note:
+            print(f"note: {note}", file=sys.stderr)
+        done = _processes(function, todo, count, time_limit)
     # Closing the generator on the way out stops the workers at once, also for Ctrl-C.
     with tqdm(total=len(todo), desc=describe or None, disable=not progress or not todo, dynamic_ncols=True) as bar:
         try:
@@ -190,7 +234,9 @@ def processes(count: int) -> "ProcessPool":
     """
     from pebble import ProcessPool
 
-    return ProcessPool(count, initializer=_end_with_parent, context=multiprocessing.get_context("spawn"))
+    threads = max(1, cores() // count)
+    context = multiprocessing.get_context("spawn")
+    return ProcessPool(count, initializer=_begin, initargs=[threads], context=context)
 
 
 def outcome(future: "ProcessFuture") -> Any:
@@ -205,8 +251,10 @@ def outcome(future: "ProcessFuture") -> Any:
     return future.result() if error is None else error
 
 
-def _end_with_parent() -> None:
-    """A worker whose parent is killed would otherwise finish its item first."""
+def _begin(threads: int) -> None:
+    """Of a worker: its part of the cores, and no life without its parent, which would otherwise be that of its item."""
+    for name in THREADS:
+        os.environ.setdefault(name, str(threads))
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from syncnet_lib import parallel, prefetch
 from syncnet_lib.errors import InputError
@@ -23,6 +25,10 @@ def _square(number: int) -> int:
     if number == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     return number * number
+
+
+def _threads(_: int) -> str:
+    return os.environ["OMP_NUM_THREADS"]
 
 
 def _pid(_: int) -> int:
@@ -51,6 +57,28 @@ def test_work_is_done_in_the_asked_number_of_other_processes() -> None:
     pids = {pid for _, pid in parallel.run(_pid, range(6), workers=2, progress=False)}
     assert len(pids) == 2
     assert os.getpid() not in pids
+
+
+@given(workers=st.integers(1, 64), share=st.integers(1, 2**33), free=st.none() | st.integers(0, 2**40))
+def test_no_more_workers_than_memory_carries(workers: int, share: int, free: int | None) -> None:
+    used, note = parallel.carried(workers, share, free)
+    assert 1 <= used <= workers
+    assert used == 1 or free is None or used * share <= free
+    assert bool(note) == (used < workers or workers > parallel.cores())
+    assert "\n" not in note
+
+
+def test_more_workers_than_cores_are_told(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 1)
+    found = dict(parallel.run(_threads, range(2), workers=2, progress=False))
+    assert found == dict.fromkeys(range(2), os.environ["OMP_NUM_THREADS"]), "what the user has set stays"
+    note = "note: 2 workers: more than the 1 that this machine has cores for are no faster\n"
+    assert capfd.readouterr().err == note
+
+
+def test_free_memory_is_part_of_the_machines() -> None:
+    free = parallel.free_memory()
+    assert free is None or 0 <= free <= 2**50
 
 
 def test_nothing_to_do() -> None:

@@ -47,6 +47,8 @@ AHEAD = 32
 TIME_LIMIT, LEAST_SECONDS = 20, 60
 """Longest work on a video in a process of its own, as a multiple of its duration, and what is always allowed; as in
 extraction."""
+SHARES: dict[str, int] = {"small": 200 * 2**20, "paper": 700 * 2**20, "v2": 900 * 2**20}
+"""Bytes that a worker takes, by its network: all but the first need torch (`python -m benchmarks.workers`)."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 VERSION = 7
@@ -109,7 +111,9 @@ def run(paths: Sequence[Path], options: Options, workers: int | None, kept: Jour
             else:
                 yield result
         count = 0 if alone else workers or parallel.cores()
-        for job, done in parallel.run(_work, todo, workers=count, progress=len(paths) > 1, describe="measure"):
+        for job, done in parallel.run(
+            _work, todo, workers=count, progress=len(paths) > 1, describe="measure", share=SHARES[info.name]
+        ):
             if isinstance(done, Exception):
                 yield failure(job.path, done)
             else:
