@@ -30,7 +30,7 @@ from syncnet_lib.experiment import statistics
 from syncnet_lib.measurement import checkpoints, verdict, voice
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
 from syncnet_lib.media.decode import SUFFIXES
-from syncnet_lib.model import scoring
+from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.paths import ROOT
 
@@ -86,9 +86,10 @@ def interval(table: pd.DataFrame, column: str) -> list[float]:
     ]
 
 
-def measure(checkpoint: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, np.ndarray]) -> pd.DataFrame:
+def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, np.ndarray]) -> pd.DataFrame:
     """A row a clip: offset, confidence, whether it is sure, with swapped sound too, and `placed`."""
-    model, info = checkpoints.load(checkpoint, "cpu")
+    _, info = checkpoints.load(name, "cpu")
+    model = checkpoint.load(checkpoints.find(name), "cpu")
     embedded, rows = {}, []
     for row in manifest.itertuples():
         clip = clips.load(folder / row.source / row.clip_id)
