@@ -27,6 +27,8 @@ PIECE = 3 * FPS
 """Frames of a piece: a window is told from the others of its piece, as elsewhere from those of its clip."""
 CHECKED_EVERY = 5
 """One piece of so many is kept to check the result."""
+TOGETHER = 16
+"""Pieces a step."""
 STEPS = 200
 """Training steps: a minute or two on two cores; a network that starts from good weights needs no more."""
 LEARNING_RATE = 5e-4
@@ -112,7 +114,7 @@ def _pieces(folder: Path, work: Path, crop: str, workers: int, progress: bool) -
 
 def _settings(model: ModelName, pieces: int) -> TrainSettings:
     usual = TrainSettings()
-    together = min(pieces, usual.batch_size // usual.samples_per_clip)
+    together = min(pieces, TOGETHER)
     epochs = math.ceil(STEPS / (pieces // together))
     return TrainSettings(
         model=model,

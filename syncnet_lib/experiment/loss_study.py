@@ -38,7 +38,7 @@ LEFT_CHANCE = 0.55
 0.03 of 0.5."""
 EASY = 10
 """Frames: the least shift of a false pair at the beginning of a training from easy to hard; from halfway on it is 1."""
-DEFAULT = TrainSettings()
+DEFAULT = TrainSettings(batch_size=384)
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ def point(
 
 
 def _settings(split: Split, steps: int) -> TrainSettings:
-    """The default training for about so many steps, validated once: noisy clips are no ground to choose an epoch."""
-    default = TrainSettings()
+    """The default training for about so many steps of 384, validated once: noisy clips are no ground to choose by."""
+    default = TrainSettings(batch_size=384)
     sampler = Sampler(split, default.batch_size, default.samples_per_clip, "candidates", 0)
     epochs = max(1, round(steps / sampler.steps))
     return default.model_copy(update={"epochs": epochs, "validate_every": epochs, "processes": 1})
