@@ -2,10 +2,12 @@
 
     python -m benchmarks.backends        # into reports/bench/backends.json
 
-onnxruntime and OpenVINO are measured where they are installed (`pip install onnx onnxruntime openvino`), torch.compile
-where there is a C++ compiler. Weights are random, and the same for all.
+onnxruntime and OpenVINO are measured where they are installed (`pip install onnx onnxruntime openvino`, into an
+environment of its own: their protobuf is none that mediapipe works with), torch.compile where there is a C++ compiler.
+Weights are random, and the same for all.
 """
 
+import importlib
 import importlib.util
 import json
 import shutil
@@ -65,15 +67,14 @@ def of_torch(stream: nn.Module, planes: Tensor) -> Iterator[tuple[str, Way]]:
 
 def of_onnx(stream: nn.Module, planes: Tensor, folder: Path) -> Iterator[tuple[str, Way]]:
     """onnxruntime and OpenVINO, in fp32 and in 8 bits by onnxruntime's static quantisation."""
-    from onnxruntime import InferenceSession, SessionOptions
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
+    # By name: they are no packages of this project.
+    runtime, quantization = (importlib.import_module(name) for name in ("onnxruntime", "onnxruntime.quantization"))
     plain, eight = folder / "plain.onnx", folder / "eight.onnx"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter that needs no other package
         torch.onnx.export(fold(stream), (planes.contiguous(),), str(plain), input_names=["planes"], dynamo=False)
 
-    class Sample(CalibrationDataReader):
+    class Sample(quantization.CalibrationDataReader):  # type: ignore[name-defined, misc]
         """The windows, once."""
 
         def __init__(self) -> None:
@@ -84,20 +85,28 @@ def of_onnx(stream: nn.Module, planes: Tensor, folder: Path) -> Iterator[tuple[s
             return self._left.pop() if self._left else None
 
     # Without VNNI weights of 7 bits are needed here as well.
-    quantize_static(
-        plain, eight, Sample(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=largest_weight() < 127,
-        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-    )  # fmt: skip
+    quantization.quantize_static(
+        plain,
+        eight,
+        Sample(),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        reduce_range=largest_weight() < 127,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+    )
     given = {"planes": np.ascontiguousarray(planes.numpy())}
     for bits, path in (("fp32", plain), ("8 bits", eight)):
-        options = SessionOptions()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = parallel.cores()
-        session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         yield f"onnxruntime {bits}", lambda session=session: session.run(None, given)[0]
         if importlib.util.find_spec("openvino"):
-            import openvino
-
-            compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": parallel.cores()})
+            compiled = (
+                importlib.import_module("openvino")
+                .Core()
+                .compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": parallel.cores()})
+            )
             yield f"OpenVINO {bits}", lambda compiled=compiled: compiled(given)[0]
 
 
