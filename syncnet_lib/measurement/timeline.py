@@ -217,7 +217,7 @@ class Timeline:
                 return None
         assert found is not None
         _, rate, start = found
-        seen = np.abs(start + rate * seconds) <= self._reach
+        seen = np.abs(np.rint(start + rate * seconds)) <= self._reach  # as `_line` counts
         first, last = (float(each) for each in seconds[seen][[0, -1]])
         if abs(rate) * (last - first) < self._reach / 2:
             return None

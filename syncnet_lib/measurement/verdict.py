@@ -91,13 +91,20 @@ def judge(
             sure = "sure"
         elif runaway := timeline.runaway():
             drift, sure = runaway, "sure"
+    # An offset beyond the search that fits better, if not clearly enough to be an answer, leaves this one none either.
+    beaten = candidate is not None and not found.centre and abs(candidate.offset) >= settings.vshift
+    if beaten and sure == "sure":
+        sure = "doubtful"
     doubts = list(_doubts(used, windows))
     if at_the_end:
         doubts.insert(0, f"the least distance is at the end of the search (±{settings.vshift} frames): search further")
-    if candidate is not None and candidate.rivals and sure != "sure":
-        doubts = [
-            f"several offsets fit ({_spoken(candidate)}), as of repeated sentences or music: give another stretch"
-        ]
+    if candidate is not None and sure != "sure":
+        if candidate.rivals:
+            several = f"several offsets fit ({_spoken(candidate)}), as of repeated sentences or music"
+            doubts = [f"{several}: give another stretch"]
+        elif beaten:
+            there = f"{candidate.offset * FRAME_MS:+d} ms, beyond the search, fits better, but not clearly"
+            doubts = [f"{there}: give a longer stretch"]
     mute = "" if sure in ("sure", "unknown") else _mute(found, used, not speakers)
     if rivals(found.tracks, speakers) and sure != "unknown":
         doubts = ["which of the faces speaks cannot be told: crop the video to the one that does"]
@@ -302,14 +309,24 @@ def examine(
     progress: Progress = False,
     events: Iterable[Event] | None = None,
 ) -> tuple[Analysis, Result]:
-    """Measure one video and judge it; see `watched` and `judge`. Where nothing is found within the search, all offsets
-    within FAR frames are tried, unless shifts beyond a track are compared with zeros."""
+    """Measure one video and judge it; see `watched` and `judge`. Where nothing is found within the search, or no more than
+    a search of all offsets within FAR frames would need, they are all tried: sentences of equal timing make a minimum
+    near the search's end where the true one lies beyond it. Not where shifts beyond a track are compared with zeros."""
     with watched(path, model, settings, progress, events) as video:
         found = video.analysis()
         near = judge(path, found, info, settings)
-        if near.sureness not in ("doubtful", "none") or settings.edges == "zero":
+        if settings.edges == "zero" or _settled(near, info):
             return found, near
         return _further(path, video, found, near, info, settings)
+
+
+def _settled(near: Result, info: ModelInfo) -> bool:
+    """Whether no offset further away needs to be tried."""
+    if near.sureness != "sure":
+        return near.sureness == "unknown"
+    changes = bool(finding.jumps(near.segments)) or finding.significant(near.drift) is not None
+    needed = needed_confidence(info, SURE_WINDOWS, far.SHIFTS)
+    return changes or needed is None or near.confidence >= needed
 
 
 def _further(
