@@ -244,7 +244,7 @@ def missing(data: Path, root: Path) -> str:
     """What a folder without clips lacks, and how to get it."""
     folder = data.relative_to(root) if data.is_relative_to(root) else data
     return (
-        f"There are no clips in {folder} yet: `make repro` makes them, with two networks and the filter's verdicts. "
+        f"No clips in {folder} yet: make repro makes them, with two networks and the filter's verdicts. "
         "Until then drop a video of a talking face here; the shipped network measures it."
     )
 

@@ -60,7 +60,7 @@ def test_without_clips_it_says_what_is_missing(tmp_path: Path) -> None:
     shown = Explorer(tmp_path / "data", tmp_path)
     assert shown.choices == []
     assert shown.scene == {}
-    assert shown.says.startswith("There are no clips in data yet: `make repro` makes them")
+    assert shown.says.startswith("No clips in data yet: make repro makes them")
     assert shown.networks == ["small"]
 
 
