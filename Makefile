@@ -47,7 +47,7 @@ explore: free-port $(READY)  ## watch, hear and shift clips or your own video, o
 		--template=explore --preheat_kernel=True --pool_size=1 --Voila.log_level=ERROR --no-browser $(LIMITS)
 
 ui: free-port $(READY)  ## open the recorded runs in MLflow, on this machine only
-	@echo "the runs: http://127.0.0.1:$(PORT)/#/experiments?workflowType=machine_learning"
+	@$(BIN)/python -m syncnet_lib runs http://127.0.0.1:$(PORT)
 	@$(BIN)/python -m mlflow ui --host 127.0.0.1 --port $(PORT) \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 

@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 def register(app: typer.Typer, panel: str) -> None:
     """Add the commands to the app, in a panel of its help."""
-    for command in (stage, check, doctor, spoil, cells, results, sweep, export, adapt):
+    for command in (stage, check, doctor, spoil, cells, results, runs, sweep, export, adapt):
         app.command(rich_help_panel=panel)(command)
 
 
@@ -123,6 +123,19 @@ def results() -> None:
         with pd.option_context("display.width", 0, "display.max_columns", None):
             print(tables.comparison(json.loads(metrics.read_text())).to_string())
         print(f"\nthe whole report: {ROOT / 'reports' / 'report.html'}")
+
+
+def runs(
+    server: Annotated[str, typer.Argument(help="address of MLflow's server")] = "http://127.0.0.1:5000",
+) -> None:
+    """Print where MLflow shows the recorded runs, with the columns worth reading: what `make ui` opens.
+
+    Example: syncnet runs http://127.0.0.1:5001
+    """
+    with _workspace("runs"):
+        from syncnet_lib.experiment import view
+
+        print(f"the runs: {server}{view.page(ROOT)}")
 
 
 def sweep(
