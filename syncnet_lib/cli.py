@@ -87,10 +87,15 @@ def common(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress: results, notes and errors only")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show where an unexpected error came from")] = False,
 ) -> None:
     """Are lips and sound in sync? Measure, correct and show the offset of talking-head videos."""
     TRACES.setLevel(logging.DEBUG if debug else logging.INFO)
+    if quiet:
+        from syncnet_lib import parallel
+
+        os.environ[parallel.QUIET] = "1"
 
 
 In = Annotated[Path, typer.Argument(help="a video")]

@@ -31,6 +31,9 @@ THREADS = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 TIMED_OUT = 124
 """Exit code of a process that ends itself because its work takes longer than its time limit; that of timeout(1)."""
 
+QUIET = "SYNCNET_QUIET"
+"""Environment: no bars, in this process and those that it starts."""
+
 
 class WorkerLost(Exception):
     """The process that worked on an item died: killed, out of memory, or crashed in native code."""
@@ -48,6 +51,15 @@ def lost(exit_code: int | None) -> WorkerLost | TimeoutError:
         if exit_code is not None and exit_code < 0:
             return WorkerLost(f"the process that reads it was ended by {signal.Signals(-exit_code).name}")
     return WorkerLost("the process that reads it died")
+
+
+def shown(progress: bool) -> bool:
+    """Whether a bar is shown: never where the user asked for quiet, here or in the process that started this one.
+
+    Args:
+        progress: whether there would be one.
+    """
+    return progress and QUIET not in os.environ
 
 
 def cores() -> int:
@@ -131,7 +143,9 @@ def run(
             print(f"note: {note}", file=sys.stderr)
         done = _processes(function, todo, count, time_limit)
     # Closing the generator on the way out stops the workers at once, also for Ctrl-C.
-    with tqdm(total=len(todo), desc=describe or None, disable=not progress or not todo, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=len(todo), desc=describe or None, disable=not todo or not shown(progress), dynamic_ncols=True
+    ) as bar:
         try:
             for pair in done:
                 bar.update()

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from syncnet_lib import parallel, prefetch
+from syncnet_lib import cli, parallel, prefetch
 from syncnet_lib.errors import InputError
 from tests.conftest import ROOT
 
@@ -34,6 +35,17 @@ def _threads(_: int) -> str:
 def _pid(_: int) -> int:
     time.sleep(0.2)
     return os.getpid()
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_who_asks_for_quiet_sees_no_bar(
+    quiet: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    arguments = ["--quiet"] if quiet else []
+    assert CliRunner().invoke(cli.app, [*arguments, "convert", "no such file", "out"]).exit_code == 2
+    assert list(parallel.run(str, [1], workers=0, describe="work")) == [(1, "1")]
+    assert ("work: 100%" in capsys.readouterr().err) != quiet
 
 
 @pytest.mark.slow

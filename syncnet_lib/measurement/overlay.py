@@ -12,6 +12,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 from tqdm import tqdm
 
+from syncnet_lib import parallel
 from syncnet_lib.measurement.analyse import Analysis
 from syncnet_lib.measurement.result import Result, TrackResult
 from syncnet_lib.media import decode, encode, remux
@@ -58,7 +59,9 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         copies = {stream.index: remux.add_copy(target, stream) for stream in sounds}
         waiting = remux.packets(source, sounds, path)
         sound = next(waiting, None)
-        drawn = tqdm(_drawn(path, found, result), out.name, found.frames, unit="frame", disable=not progress)
+        drawn = tqdm(
+            _drawn(path, found, result), out.name, found.frames, unit="frame", disable=not parallel.shown(progress)
+        )
         for packet in encoded(video, iter(drawn)):
             remux.move(packet, later)
             while sound is not None and (remux.moment(sound) or 0) - origin + later <= (remux.moment(packet) or 0):

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 from tqdm import tqdm
 
+from syncnet_lib import parallel
 from syncnet_lib.dataset import exchange
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.crops import FACE_SIZE
@@ -168,7 +169,7 @@ def see(
     pictures, length = _pictures(path, bool(progress), report)
     if callable(progress):
         pictures = _told(pictures, length, progress)
-    elif progress:
+    elif parallel.shown(bool(progress)):
         # In a terminal only: a file of output has no use for a bar of seconds.
         pictures = tqdm(pictures, path.name, length, unit="frame", dynamic_ncols=True, leave=False, disable=None)
     count = 0
