@@ -309,9 +309,12 @@ def examine(
     progress: Progress = False,
     events: Iterable[Event] | None = None,
 ) -> tuple[Analysis, Result]:
-    """Measure one video and judge it; see `watched` and `judge`. Where nothing is found within the search, or no more
-    than a search of all offsets within FAR frames would need, they are all tried: sentences of equal timing make a minimum
-    near the search's end where the true one lies beyond it. Not where shifts beyond a track are compared with zeros."""
+    """Measure one video and judge it; see `watched` and `judge`.
+
+    Where nothing is found within the search, or no more than a search of all offsets within FAR frames would need, they
+    are all tried: sentences of equal timing make a minimum near the search's end where the true one lies beyond it. Not
+    where shifts beyond a track are compared with zeros.
+    """
     with watched(path, model, settings, progress, events) as video:
         found = video.analysis()
         near = judge(path, found, info, settings)
