@@ -83,7 +83,7 @@ def test_every_import_is_declared() -> None:
     runtime = {canonicalize_name(each) for needed in declared() for each in (needed.name, *needed.extras)}
     testing = {canonicalize_name(requirement.name) for requirement in declared("dev")}
     runtime.add("protobuf")  # mediapipe's own interface is made of it
-    for folder, allowed in (("syncnet_lib", runtime), ("benchmarks", runtime), ("tests", runtime | testing)):
+    for folder, allowed in (("syncnet_lib", runtime), ("benchmarks", runtime | testing), ("tests", runtime | testing)):
         own = {"syncnet_lib", "benchmarks", "docs", "tests"}
         for path in (ROOT / folder).rglob("*.py"):
             for name in imported(path.read_text()) - own - set(sys.stdlib_module_names):
