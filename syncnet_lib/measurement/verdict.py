@@ -342,7 +342,10 @@ def _further(
     candidate = far.search(video, sorted(speakers))
     if candidate is None:
         return found, near
-    if abs(candidate.offset) >= settings.vshift and not candidate.rivals:
+    beyond = abs(candidate.offset) >= settings.vshift
+    if near.sureness == "sure" and not beyond:
+        return found, near  # nothing further away fits better
+    if beyond and not candidate.rivals:
         around = video.analysis(candidate.offset)
         if around.tracks:
             wide = judge(path, around, info, settings, candidate)
