@@ -3,6 +3,7 @@
 What a command needs is imported when it runs, so that `syncnet --help` and a wrong name are answered at once.
 """
 
+import importlib
 import json
 import logging
 import os
@@ -185,7 +186,7 @@ def offset(
     limits = standards.find(standard, early, late)
     if markers != "csv":
         with extras.needed("otio"):  # before anything is measured
-            import opentimelineio  # noqa: F401
+            importlib.import_module("opentimelineio")
 
     def held(outcome: "Result | Failure") -> "Result | Failure":
         if limits is None or not isinstance(outcome, Result):
