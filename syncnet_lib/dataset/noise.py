@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32, Int16
+from jaxtyping import Bool, Float32, Int16, Int64
 from pydantic import Field
 from tqdm import tqdm
 
@@ -19,9 +19,10 @@ from syncnet_lib.media.clock import FPS, SAMPLE_RATE
 from syncnet_lib.media.features import HOP, MFCC_PER_FRAME
 from syncnet_lib.settings import Settings
 
-Kind = Literal["dubbed", "sentence", "shifted", "drifting", "silent", "music"]
+Kind = Literal["dubbed", "sentence", "shifted", "drifting", "listener", "silent", "music"]
 """Another talker's sound; the same talker's other sentence; the own sound by a constant time too early or late, or by
-one that grows along the clip; none; and the own sound, in sync, under music as loud as it."""
+one that grows along the clip; the own sound beside a face that listens; none; and the own sound, in sync, under music
+as loud as it."""
 CLEAN = "clean"
 BORROWED = ("dubbed", "sentence")
 """Kinds whose sound is another clip's."""
@@ -29,6 +30,8 @@ IN_SYNC = (CLEAN, "music")
 """Kinds whose sound belongs to the lips."""
 CHORD = (220.0, 277.2, 329.6)
 """The music, Hz: A major, struck anew every half second."""
+REST = 5
+"""Frames that a face at rest is seen for at least: those of one window."""
 LEVEL = 1000.0
 """Root mean square of the music over a silent clip, in units of 16 bits."""
 
@@ -57,7 +60,7 @@ def plan(index: pd.DataFrame, settings: NoiseSettings, seed: int) -> pd.DataFram
     Returns:
         A row a clip, in the order of the index: `clip_id`, `kind` (CLEAN or a Kind), `offset` (frames in steps of 10
         ms, > 0: audio ahead of video; of "drifting" that at the end; NaN where the sound has none: "dubbed",
-        "sentence" and "silent"), `audio_of` (the clip whose sound is heard).
+        "sentence", "listener" and "silent"), `audio_of` (the clip whose sound is heard).
 
     Raises:
         InputError: a kind for which a clip has no partner, or shifts out of order.
@@ -82,7 +85,7 @@ def plan(index: pd.DataFrame, settings: NoiseSettings, seed: int) -> pd.DataFram
         elif kinds[at] in ("shifted", "drifting"):
             size = rng.uniform(settings.least_shift, settings.most_shift)
             offset[at] = rng.choice([-1, 1]) * round(size * MFCC_PER_FRAME) / MFCC_PER_FRAME
-        elif kinds[at] == "silent":
+        elif kinds[at] in ("listener", "silent"):
             offset[at] = np.nan
     return pd.DataFrame({"clip_id": index.clip_id, "kind": kinds, "offset": offset, "audio_of": audio_of})
 
@@ -137,7 +140,8 @@ def spoil_clips(
         The truth.
 
     Raises:
-        InputError: no clips there, an output that exists or a truth inside the clips, or as for `plan`.
+        InputError: no clips there, an output that exists or a truth inside the clips, a clip in which somebody speaks
+            all the time and which is to become "listener", or as for `plan`.
     """
     manifest_file = clips_dir / "clips.parquet"
     if not manifest_file.is_file():
@@ -162,7 +166,7 @@ def spoil_clips(
                     _write_wave(folder / clip_id / name, content)
                 else:
                     np.save(folder / clip_id / name, content)
-            if changed:
+            if "speech.npy" in changed:
                 manifest.loc[manifest.clip_id == clip_id, "speech_share"] = changed["speech.npy"].mean()
         manifest.to_parquet(folder / "clips.parquet", index=False)
     files.write_bytes(truth_file, truth.to_csv(index=False).encode())
@@ -172,10 +176,27 @@ def spoil_clips(
 def _spoilt(clips_dir: Path, clip_id: str, truth: pd.DataFrame) -> dict[str, np.ndarray]:
     """The files of a clip that its noise changes, by name."""
     row, clip = truth.loc[clip_id], clips.load(clips_dir / clip_id)
+    if row.kind == "listener":
+        frames = _listening(clips_dir / clip_id, clip.speech)
+        pictures = ("mouth", "face", "lip_aperture")
+        paths = [clips_dir / clip_id / f"{name}.npy" for name in pictures]
+        return {path.name: np.load(path, mmap_mode="r")[frames] for path in paths if path.exists()}
     other = clips.load(clips_dir / row.audio_of).samples
     samples = spoilt_samples(row.kind, clip.samples, other, row.offset)
     speech = features.speech(features.level(samples))
     return {"audio.wav": samples, "mfcc.npy": features.frame_mfcc(samples), "speech.npy": speech}
+
+
+def _listening(folder: Path, speech: Bool[np.ndarray, " frames"]) -> Int64[np.ndarray, " frames"]:
+    """The frames of a clip's longest stretch without speech, played to and fro for as long as the clip lasts: the same
+    face, while somebody who is not in the picture speaks."""
+    edges = np.flatnonzero(np.diff(np.pad(speech, 1, constant_values=True)))
+    first, end = max(zip(edges[::2], edges[1::2], strict=True), key=lambda span: span[1] - span[0], default=(0, 0))
+    if end - first < REST:
+        cause = f"no stretch of {REST} frames without speech shows the face at rest"
+        raise InputError(folder, cause, "choose other kinds than listener")
+    rest = np.arange(first, end)
+    return np.resize(np.concatenate([rest, rest[-2:0:-1]]), len(speech))
 
 
 def spoilt_samples(
@@ -184,11 +205,12 @@ def spoilt_samples(
     """The sound of a spoilt clip; as long as the clip's own.
 
     Args:
-        kind: a Kind.
+        kind: a Kind that changes the sound.
         own, other: 16 kHz mono: the clip's, and that of the clip that lends its sound.
         offset: of "shifted", and of "drifting" at the end, in frames.
     """
     assert kind in get_args(Kind)
+    assert kind != "listener", "its sound stays"
     moved = round(offset * MFCC_PER_FRAME) * HOP if np.isfinite(offset) else 0
     if kind in BORROWED:
         return np.resize(other, len(own))

@@ -85,7 +85,7 @@ def spoil(
     truth: Annotated[Path, typer.Argument(help="a new CSV: which, and how")],
     share: Annotated[float, typer.Option(min=0.0, max=0.6, help="of the clips")] = 0.3,
     kinds: Annotated[
-        str, typer.Option(help="of dubbed, sentence, shifted, drifting, silent and music, joined by commas")
+        str, typer.Option(help="of dubbed, sentence, shifted, drifting, listener, silent and music, joined by commas")
     ] = "dubbed,shifted",
     least_shift: Annotated[float, typer.Option(help="frames")] = 3,
     most_shift: Annotated[float, typer.Option(help="frames")] = 15,

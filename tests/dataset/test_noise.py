@@ -1,6 +1,8 @@
 """Clips are spoilt as the truth says, and in no other way."""
 
+import itertools
 import wave
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME
 from tests import packed
 
-KINDS = ["dubbed", "sentence", "shifted", "drifting", "silent", "music"]
+KINDS = ["dubbed", "sentence", "shifted", "drifting", "listener", "silent", "music"]
 
 
 def index(count: int, speakers: int = 4) -> pd.DataFrame:
@@ -99,8 +101,8 @@ def folder(tmp_path):
         samples = rng.integers(-3000, 3000, 12 * SAMPLES_PER_FRAME).astype(np.int16)
         np.save(clip / "mouth.npy", rng.integers(0, 255, (12, 120, 120), np.uint8))
         np.save(clip / "mfcc.npy", features.frame_mfcc(samples))
-        np.save(clip / "speech.npy", np.ones(12, bool))
-        np.save(clip / "lip_aperture.npy", np.zeros(12, np.float32))
+        np.save(clip / "speech.npy", np.arange(12) < 6)
+        np.save(clip / "lip_aperture.npy", np.arange(12, dtype=np.float32))
         with wave.open(str(clip / "audio.wav"), "wb") as file:
             file.setnchannels(1)
             file.setsampwidth(2)
@@ -121,13 +123,33 @@ def test_a_folder_of_clips_is_spoilt_and_the_truth_lies_elsewhere(folder, tmp_pa
     assert pd.read_csv(tmp_path / "truth.csv").kind.tolist() == truth.kind.tolist()
     for row in truth.itertuples():
         before, after = clips.load(folder / row.clip_id), clips.load(tmp_path / "out" / row.clip_id)
-        np.testing.assert_array_equal(after.mouth, before.mouth)
-        assert np.array_equal(after.samples, before.samples) == (row.kind == CLEAN)
+        if row.kind == "listener":
+            to_and_fro = [6, 7, 8, 9, 10, 11, 10, 9, 8, 7, 6, 7]
+            np.testing.assert_array_equal(after.mouth, before.mouth[to_and_fro])
+            np.testing.assert_array_equal(after.lip_aperture, before.lip_aperture[to_and_fro])
+        else:
+            np.testing.assert_array_equal(after.mouth, before.mouth)
+        assert np.array_equal(after.samples, before.samples) == (row.kind in (CLEAN, "listener"))
         np.testing.assert_array_equal(after.mfcc, features.frame_mfcc(after.samples))
     manifest = pd.read_parquet(tmp_path / "out" / "clips.parquet").set_index("clip_id")
     if kind == "silent":
         assert (manifest.speech_share[truth.clip_id[truth.kind == kind]] == 0).all()
     assert "kind" not in manifest
+
+
+@given(st.lists(st.booleans(), min_size=5, max_size=60))
+def test_a_listener_is_never_seen_speaking(speech):
+    heard = np.array(speech)
+    rests = [sum(1 for _ in run) for spoken, run in itertools.groupby(speech) if not spoken]
+    if max(rests, default=0) < noise.REST:
+        with pytest.raises(InputError, match="face at rest"):
+            noise._listening(Path("clip"), heard)
+    else:
+        frames = noise._listening(Path("clip"), heard)
+        assert len(frames) == len(heard)
+        assert not heard[frames].any()
+        assert (np.abs(np.diff(frames)) == 1).all(), "no jump between pictures"
+        assert len(set(frames)) == min(max(rests), len(heard))
 
 
 def test_a_bad_folder_is_one_line(folder, tmp_path):
