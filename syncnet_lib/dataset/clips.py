@@ -3,6 +3,8 @@
 import functools
 import json
 import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -78,6 +80,20 @@ def load(folder: Path) -> Clip:
     return Clip(mouth, samples, mfcc, speech, lip_aperture, meta)
 
 
+@contextmanager
+def write_sound(path: Path) -> Iterator[wave.Wave_write]:
+    """A WAV file of a clip's sound, 16 kHz mono of 16 bits, open for samples.
+
+    Args:
+        path: the file.
+    """
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        yield file
+
+
 class ClipWriter:
     """One clip on its way to disk. Crops are appended as they come, so that its length costs no memory.
 
@@ -129,10 +145,7 @@ class ClipWriter:
             self._folder / "mfcc.npy", "w+", np.float32, (self.frames * MFCC_PER_FRAME, MFCC_SIZE)
         )
         levels = []
-        with wave.open(str(self._folder / "audio.wav"), "wb") as file, samples.open("rb") as whole:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(SAMPLE_RATE)
+        with write_sound(self._folder / "audio.wav") as file, samples.open("rb") as whole:
             span = {"start": first * SAMPLES_PER_FRAME, "length": self.frames * SAMPLES_PER_FRAME}
             read = functools.partial(features.stored, whole, **span)
             for start, portion, rows in features.portions(read, self.frames):

@@ -1,6 +1,5 @@
 """Known noise: clips are spoilt in ways that are written down, and the truth lies where no training sees it."""
 
-import wave
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -163,7 +162,8 @@ def spoil_clips(
                     files.link(path, folder / clip_id / path.name)
             for name, content in changed.items():
                 if name.endswith(".wav"):
-                    _write_wave(folder / clip_id / name, content)
+                    with clips.write_sound(folder / clip_id / name) as file:
+                        file.writeframes(content.tobytes())
                 else:
                     np.save(folder / clip_id / name, content)
             if "speech.npy" in changed:
@@ -233,11 +233,3 @@ def _music(length: int) -> Float32[np.ndarray, " length"]:
     at = np.arange(length) / SAMPLE_RATE
     sound = sum(np.sin(2 * np.pi * pitch * at) for pitch in CHORD) * np.exp(-3 * (at % 0.5))
     return (sound / np.sqrt(np.mean(np.square(sound)))).astype(np.float32)
-
-
-def _write_wave(path: Path, samples: np.ndarray) -> None:
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        file.writeframes(samples.tobytes())

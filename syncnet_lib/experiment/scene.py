@@ -17,7 +17,6 @@ from syncnet_lib.media.decode import Picture
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES
 from syncnet_lib.model import checkpoint, header, scoring
 from syncnet_lib.model.embed import embed_clip
-from syncnet_lib.model.header import Threshold
 
 LENGTH = 30 * FPS
 """Frames that are shown at a time, 30 s: more fills a browser's memory, and a line of a screen holds no more."""
@@ -69,6 +68,7 @@ def of_clip(folder: Path, source: Path, first: int, length: int, model: Path) ->
     mfcc = np.ascontiguousarray(clip.mfcc[first * MFCC_PER_FRAME :][: len(mouths) * MFCC_PER_FRAME])
     distances = scoring.shift_distances(*embed_clip(network, mouths, mfcc))
     means = scoring.mean_distances(distances)
+    threshold = header.read(model).threshold
     start = int(clip.meta["start_frame"]) + first
     return {
         "fps": FPS,
@@ -81,7 +81,7 @@ def of_clip(folder: Path, source: Path, first: int, length: int, model: Path) ->
         "start": start / FPS,
         "offset": scoring.offset(means),
         "confidence": scoring.confidence(means),
-        "sure": _needed(header.read(model).threshold, len(distances)),
+        "sure": threshold.needed(len(distances)) if threshold else None,
         "shifts": distances.shape[1],
         "first": first,
         "mouths": [_jpeg(mouth) for mouth in mouths],
@@ -91,13 +91,6 @@ def of_clip(folder: Path, source: Path, first: int, length: int, model: Path) ->
         "speech": clip.speech[first : first + length].astype(np.uint8).tobytes(),
         "distances": distances.astype("<f4").tobytes(),
     }
-
-
-def _needed(sure: Threshold | None, windows: int) -> float | None:
-    """Confidence from which a verdict is sure; the noise of a mean grows with fewer windows, by the square root."""
-    if sure is None:
-        return None
-    return sure.confidence * max(1.0, ((sure.windows or 0) / windows) ** 0.5)
 
 
 def _pictures(source: Path, start: int, count: int) -> list[bytes]:

@@ -42,6 +42,14 @@ class Threshold:
     swapped: int = 0
     genuine_above: float | None = None
 
+    def needed(self, windows: int) -> float:
+        """The confidence from which a clip is sure. The noise of a mean grows as windows get fewer, by the square root.
+
+        Args:
+            windows: of the clip. More than the threshold was measured on need no less.
+        """
+        return self.confidence * max(1.0, ((self.windows or 0) / windows) ** 0.5)
+
 
 RELEASED_THRESHOLD = Threshold(3.0, "the confidence from which the data pipeline of [LatentSync] keeps a video")
 """Of the released model, whose file has no header. Its search is the reference implementation's, 15 frames."""

@@ -79,9 +79,7 @@ def _judge(distances: np.ndarray, threshold: float, sure: Threshold | None) -> d
     means = scoring.mean_distances(distances)
     reach = len(means) // 2
     distance, offset, confidence = float(means[reach]), scoring.offset(means), scoring.confidence(means)
-    # The noise of a mean grows as windows get fewer, by the square root.
-    shorter = max(1.0, ((sure.windows or 0) / len(distances)) ** 0.5) if sure else 1.0
-    needed = sure.confidence * shorter if sure else np.inf
+    needed = sure.needed(len(distances)) if sure else np.inf
     clear = confidence >= needed and abs(offset) < reach  # a minimum at the end of the search may lie beyond it
     if clear and abs(offset) > scoring.TOLERANCE:
         verdict, reason = OFF_SYNC, f"clear minimum at {offset:+d} frames"

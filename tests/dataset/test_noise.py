@@ -1,7 +1,6 @@
 """Clips are spoilt as the truth says, and in no other way."""
 
 import itertools
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -103,10 +102,7 @@ def folder(tmp_path):
         np.save(clip / "mfcc.npy", features.frame_mfcc(samples))
         np.save(clip / "speech.npy", np.arange(12) < 6)
         np.save(clip / "lip_aperture.npy", np.arange(12, dtype=np.float32))
-        with wave.open(str(clip / "audio.wav"), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(SAMPLE_RATE)
+        with clips.write_sound(clip / "audio.wav") as file:
             file.writeframes(samples.tobytes())
         (clip / "clip.json").write_text("{}")
     table = pd.DataFrame({"clip_id": [f"c{n}" for n in range(4)], "speaker": list("aabb"), "speech_share": 1.0})

@@ -1,14 +1,12 @@
 """The split, the packing and the sampling, held to [Agrawal]'s numbers."""
 
-import wave
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from syncnet_lib.dataset import splits
+from syncnet_lib.dataset import clips, splits
 from syncnet_lib.dataset.pairs_settings import PairsSettings
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
@@ -159,10 +157,7 @@ def write_clip(folder, seed: int, frames: int) -> np.ndarray:
     np.save(folder / "mouth.npy", rng.integers(0, 256, (frames, 120, 120), dtype=np.uint8))
     np.save(folder / "lip_aperture.npy", rng.random(frames, np.float32))
     samples = (rng.normal(0, 2000, frames * 640)).astype(np.int16)
-    with wave.open(str(folder / "audio.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
+    with clips.write_sound(folder / "audio.wav") as file:
         file.writeframes(samples.tobytes())
     np.save(folder / "mfcc.npy", features.frame_mfcc(samples))
     np.save(folder / "speech.npy", np.ones(frames, bool))

@@ -1,7 +1,6 @@
 """Evaluation against clips whose true offset is known, on disk as the pipeline leaves them."""
 
 import json
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import torch
 
 from syncnet_lib import files
+from syncnet_lib.dataset import clips
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import baseline, evaluate
 from syncnet_lib.experiment.evaluate import Embedded
@@ -34,10 +34,7 @@ def write_clip(folder: Path, seed: int, offset: int = 0, frames: int = 60) -> No
     np.save(folder / "mouth.npy", packed.split([frames], seed).frames)
     np.save(folder / "lip_aperture.npy", lips[20 : 20 + frames].astype(np.float32))
     heard = lips[20 + offset : 20 + offset + frames]
-    with wave.open(str(folder / "audio.wav"), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
+    with clips.write_sound(folder / "audio.wav") as file:
         file.writeframes(speech(heard, seed).tobytes())
     np.save(folder / "mfcc.npy", features.frame_mfcc(speech(heard, seed)))
     np.save(folder / "speech.npy", np.ones(frames, bool))
@@ -149,8 +146,8 @@ def test_nothing_with_a_known_offset_is_one_line(working_folder):
 def test_swapped_sound_is_told_apart():
     rng = np.random.default_rng(0)
     sides = [rng.normal(size=(50, 8)).astype(np.float32) for _ in range(6)]
-    clips = [Embedded(str(n), side, side) for n, side in enumerate(sides)]
-    figures, genuine, swapped = evaluate.measure(clips, 15)
+    embedded = [Embedded(str(n), side, side) for n, side in enumerate(sides)]
+    figures, genuine, swapped = evaluate.measure(embedded, 15)
     assert figures["clip_accuracy"] == 1.0
     assert figures["swapped"]["confidence_auc"] == 1.0
     assert figures["swapped"]["clip_accuracy"] < 1.0
