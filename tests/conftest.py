@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from jaxtyping import install_import_hook
 from xdist.scheduler import LoadFileScheduling
 
 import tests.typecheck
+from tests.fileserver import Server
 
 sys.modules["jax._src.traceback_util"] = None  # type: ignore[assignment]  # jaxtyping would import all of jax for it
 install_import_hook("syncnet_lib", f"{tests.typecheck.__name__}.check")  # before anything of the library is imported
@@ -86,6 +88,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def real_clips() -> Path:
     """Real talkers."""
     return shared("clips", "the real clips")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server of files that may fail, and no waiting between retries."""
+    monkeypatch.setattr("syncnet_lib.download.BACK_OFF", 0.0)
+    monkeypatch.setenv("NO_PROXY", "*")
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
 
 
 @pytest.fixture

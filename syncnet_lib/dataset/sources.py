@@ -109,7 +109,7 @@ def _synthetic(
     )  # seconds of scipy: not for who reads a folder
 
     made = cache_dir / "synthetic"
-    cast, skipped = synthetic.find_cast(settings, root, cache_dir / "portraits")
+    cast, skipped = synthetic.find_cast(settings, root, cache_dir / "portraits", progress)
     videos, truth = synthetic.make(made, settings, seed, workers, progress, cast)
     for path in videos["path"]:
         link(made / path, out_dir / path)

@@ -53,6 +53,15 @@ def run(stage: str, notebook: str, workdir: str = PIPELINE) -> None:
     print(f"[{stage}] {time.monotonic() - began:.0f} s", flush=True)
 
 
+_FOLDERS = (
+    ("corpus", "path", ()),
+    ("corpus", "portraits", ("builtin", "london")),
+    ("corpus", "voices", ("espeak",)),
+    ("evaluate", "extra_path", ()),
+)
+"""Parameters that name a folder, by section, and the words that may stand there instead."""
+
+
 def check() -> None:
     """Find in seconds what would stop a stage after an hour, before DVC removes the results of any.
 
@@ -60,9 +69,9 @@ def check() -> None:
         InputError: a bad parameter of any section or profile, a folder that is not there, a stale dvc.yaml.
     """
     sections = config.read(ROOT / "params.yaml").sections
-    for section, name in (("corpus", "path"), ("evaluate", "extra_path")):
+    for section, name, words in _FOLDERS:
         folder = ROOT / sections[section][name]
-        if not folder.is_dir():
+        if sections[section][name] not in words and not folder.is_dir():
             raise InputError(f"params.yaml: {section}.{name}", f"no folder {folder}", "make it, or correct the path")
     for file in filter(lambda file: (ROOT / file).exists(), pipeline.FILES):
         for stage in pipeline.stages(ROOT, file):

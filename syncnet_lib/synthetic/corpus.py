@@ -17,7 +17,7 @@ from syncnet_lib import parallel
 from syncnet_lib.files import PARTIAL, atomic, remove, sha256, write_json
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from syncnet_lib.synthetic import articulation, gallery, recordings
+from syncnet_lib.synthetic import articulation, gallery, london, recordings
 from syncnet_lib.synthetic.painting import Scene
 from syncnet_lib.synthetic.people import BUILTIN, Cast, Identity, identity, scene, sentence
 from syncnet_lib.synthetic.portrait import Photo, builtin
@@ -63,26 +63,32 @@ class _Clip:
         return hashlib.sha256(json.dumps([_VERSION, asdict(self)]).encode()).hexdigest()
 
 
-def find_cast(settings: SyntheticSettings, root: Path, cache_dir: Path) -> tuple[Cast, pd.DataFrame]:
+def find_cast(
+    settings: SyntheticSettings, root: Path, cache_dir: Path, progress: bool = True
+) -> tuple[Cast, pd.DataFrame]:
     """Find the faces and voices that the settings name.
 
     Args:
         settings: `portraits` and `voices` are read.
         root: what relative folders start from.
-        cache_dir: gets the measured photographs.
+        cache_dir: gets the measured photographs, and those that are downloaded.
+        progress: whether to show bars.
 
     Returns:
         cast: the faces and voices.
         skipped: file, reason; a row for each photograph that cannot be animated.
 
     Raises:
-        InputError: a missing folder, fewer than two usable portraits or voices, or a bad index of recordings.
+        InputError: a missing folder, fewer than two usable portraits or voices, a bad index of recordings, or a
+            download that cannot be completed.
     """
     portraits: list[tuple[gallery.Portrait, ...]] = []
     voices: list[tuple[recordings.Recording, ...]] = []
     skipped = pd.DataFrame(columns=["file", "reason"])
     if settings.portraits != "builtin":
-        portraits, skipped = gallery.find(root / settings.portraits, cache_dir)
+        named = settings.portraits == "london"
+        folder = london.fetch(cache_dir / "london", london.ARTICLE, progress) if named else root / settings.portraits
+        portraits, skipped = gallery.find(folder, cache_dir, progress)
     if settings.voices != "espeak":
         voices = recordings.find(root / settings.voices)
     return Cast(tuple(portraits), tuple(voices)), skipped

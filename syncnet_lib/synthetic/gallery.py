@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
+from tqdm import tqdm
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.detect import silent_stderr
@@ -75,12 +76,13 @@ class Portrait:
         return self.path.parent.name == "smiling"
 
 
-def find(folder: Path, cache_dir: Path) -> tuple[list[tuple[Portrait, ...]], pd.DataFrame]:
+def find(folder: Path, cache_dir: Path, progress: bool = True) -> tuple[list[tuple[Portrait, ...]], pd.DataFrame]:
     """Measure the photographs of a folder.
 
     Args:
         folder: with all below it. ``neutral/NAME.jpg`` and ``smiling/NAME.jpg`` are the same person.
         cache_dir: gets a file a photograph, named by its content, so that it is measured once.
+        progress: show a bar.
 
     Returns:
         people: the photographs of each person, neutral first, in the order of their names.
@@ -93,7 +95,8 @@ def find(folder: Path, cache_dir: Path) -> tuple[list[tuple[Portrait, ...]], pd.
         raise InputError(f"corpus.portraits: {folder}", "no such folder", "give a folder of photographs, or builtin")
     found: dict[Path, list[tuple[Path, str, Path]]] = {}
     skipped = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
+    photographs = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    for path in tqdm(photographs, desc="portraits", disable=not progress):
         digest = sha256(path)
         cache = cache_dir / f"{digest[:32]}-{_VERSION}.npz"
         try:

@@ -17,6 +17,7 @@ class SyntheticSettings(Settings):
     noisy_share: float = Field(0.2, ge=0.0, lt=1.0)
     """Share of the videos made wrong, 0-1: half dubbed with another's audio, half with shifted audio."""
     portraits: str = "builtin"
-    """Faces: builtin, or a folder of portrait photographs, who then are as many people at most."""
+    """Faces: builtin, a folder of portrait photographs, who then are as many people at most, or london, which downloads
+    102 people."""
     voices: str = "espeak"
     """Voices: espeak, or a folder of recorded speech with phone times."""

@@ -1,9 +1,6 @@
 import hashlib
 import io
-import threading
 import zipfile
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -16,6 +13,7 @@ from syncnet_lib.dataset import grid, sources
 from syncnet_lib.dataset.settings import CorpusSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import encode
+from tests.fileserver import Server
 
 
 def write_video(path: Path, seed: int = 0, sound: bool = True) -> None:
@@ -149,100 +147,6 @@ def test_portraits_that_cannot_be_animated_are_skipped_with_a_reason(tmp_path: P
     assert skipped.to_numpy().tolist() == [["nobody.png", "no face is found in it"]]
 
 
-class Server(ThreadingHTTPServer):
-    """Serves `files`; cuts the first `cuts` answers in their middle, and knows Range unless `ranges` is false."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.cuts, self.ranges = 0, True
-        self.asked: list[str] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        data = self.server.files.get(self.path.lstrip("/"))
-        wanted = self.headers.get("Range", "")
-        self.server.asked.append(wanted)
-        if data is None:
-            self.send_error(404)
-            return
-        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and self.server.ranges else 0
-        if begin >= len(data):
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{len(data)}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(206 if begin else 200)
-        self.send_header("Content-Length", str(len(data) - begin))
-        self.end_headers()
-        if self.server.cuts:
-            self.server.cuts -= 1
-            self.wfile.write(data[begin : (begin + len(data)) // 2])
-        else:
-            self.wfile.write(data[begin:])
-        self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(grid, "BACK_OFF", 0.0)
-    monkeypatch.setenv("NO_PROXY", "*")
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-def test_download_goes_on_where_it_was_cut(server: Server, tmp_path: Path, ranges: bool) -> None:
-    data = np.random.default_rng(0).bytes(3_000_000)
-    server.files, server.cuts, server.ranges = {"s1.zip": data}, 2, ranges
-    path = grid.download("s1.zip", tmp_path, server.url, progress=False)
-    assert path.read_bytes() == data
-    assert server.asked[0] == ""
-    resumed = int(server.asked[1].removeprefix("bytes=").rstrip("-"))
-    assert len(data) // 2 - grid._BLOCK < resumed <= len(data) // 2
-    assert (tmp_path / "registry.txt").read_text() == f"s1.zip {hashlib.sha256(data).hexdigest()}\n"
-    assert not list(tmp_path.glob("*.partial"))
-    asked = len(server.asked)
-    grid.download("s1.zip", tmp_path, server.url, progress=False)
-    assert len(server.asked) == asked, "a complete file is not asked for again"
-
-
-def test_download_goes_on_in_a_later_run(server: Server, tmp_path: Path) -> None:
-    data = np.random.default_rng(0).bytes(1_000_000)
-    server.files, server.cuts = {"s1.zip": data}, 100
-    with pytest.raises(InputError, match="it goes on where it stopped"):
-        grid.download("s1.zip", tmp_path, server.url, progress=False)
-    have = (tmp_path / "s1.zip.partial").stat().st_size
-    assert 0 < have < len(data)
-    server.cuts, server.asked = 0, []
-    assert grid.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == data
-    assert server.asked == [f"bytes={have}-"]
-
-
-def test_download_that_was_complete_but_not_moved(server: Server, tmp_path: Path) -> None:
-    server.files = {"s1.zip": b"whole"}
-    (tmp_path / "s1.zip.partial").write_bytes(b"whole")
-    assert grid.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
-    (tmp_path / "s1.zip").unlink()
-    (tmp_path / "s1.zip.partial").write_bytes(b"longer than the file is now")
-    assert grid.download("s1.zip", tmp_path, server.url, progress=False).read_bytes() == b"whole"
-
-
 def test_another_file_than_the_first_time_is_refused(server: Server, tmp_path: Path) -> None:
     server.files = {"s1.zip": b"first"}
     grid.download("s1.zip", tmp_path, server.url, progress=False).unlink()
@@ -250,13 +154,6 @@ def test_another_file_than_the_first_time_is_refused(server: Server, tmp_path: P
     with pytest.raises(InputError, match="checksum"):
         grid.download("s1.zip", tmp_path, server.url, progress=False)
     assert not (tmp_path / "s1.zip").exists()
-
-
-def test_missing_file_on_the_server(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="404") as error:
-        grid.download("s99.zip", tmp_path, server.url, progress=False)
-    assert "\n" not in str(error.value)
-    assert len(server.asked) == 1, "what is not there is not asked for again"
 
 
 def test_grid(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,6 +197,10 @@ def test_all_parameters_are_checked_before_the_first_stage(project: Path) -> Non
     (project / "params.yaml").write_text(text.replace("path: data/videos", "path: data/nowhere"))
     cure = "make it, or correct the path"
     assert checked(project) == (2, f"error: params.yaml: corpus.path: no folder {project}/data/nowhere; {cure}\n")
+    (project / "params.yaml").write_text(text.replace("portraits: builtin", "portraits: london"))
+    assert checked(project) == (0, ""), "what is downloaded is not asked for by a check"
+    (project / "params.yaml").write_text(text.replace("portraits: builtin", "portraits: faces"))
+    assert checked(project) == (2, f"error: params.yaml: corpus.portraits: no folder {project}/faces; {cure}\n")
 
 
 def test_a_stale_dvc_yaml_is_refused(project: Path) -> None:
