@@ -137,16 +137,19 @@ def _median_of_others(table: pd.DataFrame, row: Any) -> int | None:
     return round(float(others.offset.median())) if len(others) >= 3 else None
 
 
-def main(
-    checkpoint: Annotated[list[str] | None, typer.Option(help="names or files")] = None,
-    clips_dir: Annotated[Path, typer.Option("--clips", help="folder of the sets")] = ROOT.parent / "shared" / "clips",
-    work: Annotated[Path | None, typer.Option(help="keeps the extracted clips for the next run")] = None,
-    out: Annotated[Path, typer.Option(help="JSON")] = ROOT / "reports" / "bench" / "strangers.json",
-) -> None:
-    """Measure checkpoints on strangers."""
-    work = work or Path(tempfile.mkdtemp())
+def extracted(sources: list[str], clips_dir: Path, work: Path) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """The held-out videos of some sets as clips.
+
+    Args:
+        sources: names of sets.
+        clips_dir: folder of the sets.
+        work: gets the clips, work/SET/CLIP.
+
+    Returns:
+        A row a video: clip_id, video_id, source, talker, frames; and `speech` by clip_id.
+    """
     manifests = []
-    for source in (name for names in TABLES.values() for name in names):
+    for source in sources:
         videos = sorted(path for path in (clips_dir / source).iterdir() if path.suffix.lower() in SUFFIXES)
         videos = videos[-TEST:] if source == "grid_s1" else videos
         stems = Counter(path.stem for path in videos)
@@ -162,6 +165,18 @@ def main(
     spoken = {}
     for row in manifest.itertuples():
         spoken[row.clip_id] = speech(clips.load(work / row.source / row.clip_id).samples, row.frames)
+    return manifest, spoken
+
+
+def main(
+    checkpoint: Annotated[list[str] | None, typer.Option(help="names or files")] = None,
+    clips_dir: Annotated[Path, typer.Option("--clips", help="folder of the sets")] = ROOT.parent / "shared" / "clips",
+    work: Annotated[Path | None, typer.Option(help="keeps the extracted clips for the next run")] = None,
+    out: Annotated[Path, typer.Option(help="JSON")] = ROOT / "reports" / "bench" / "strangers.json",
+) -> None:
+    """Measure checkpoints on strangers."""
+    work = work or Path(tempfile.mkdtemp())
+    manifest, spoken = extracted([name for names in TABLES.values() for name in names], clips_dir, work)
     result: dict[str, Any] = {"machine": machine.describe(), "checkpoints": {}}
     for name in checkpoint or ["small"]:
         table = measure(name, work, manifest, spoken)
