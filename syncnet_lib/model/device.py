@@ -1,6 +1,7 @@
 """Where to compute, and the precision in which that is fastest."""
 
 import functools
+import sys
 from typing import Literal
 
 import torch
@@ -24,6 +25,7 @@ def pick_device(name: str) -> torch.device:
         raise InputError("common.device", "no GPU is visible", "use auto or cpu")
     if not _multiplies():
         if name == "auto":
+            _note("the network runs on the processor: this build of torch has no code for this GPU")
             return torch.device("cpu")
         raise InputError("common.device", "this build of torch has no code for this GPU", "use auto or cpu")
     return torch.device("cuda")
@@ -54,15 +56,23 @@ def native_precision(device: torch.device) -> Literal["fp32", "bf16"]:
 
 
 def fastest_precision(spec: Spec, device: torch.device) -> Precision:
-    """The precision in which a device embeds fastest.
+    """The precision in which a device embeds fastest; a fall-back from 8 bits is told in a line.
 
     Args:
         spec: of the model; only v2 is computed in 8 bits: it is heavy, and its input is bytes.
         device: where.
     """
-    if device.type == "cpu" and spec.name == "v2" and largest_weight():
-        return "int8"
-    return native_precision(device)
+    precision = native_precision(device)
+    if device.type == "cpu" and spec.name == "v2":
+        if largest_weight():
+            return "int8"
+        _note(f"v2 is computed in {precision}: this processor or build of torch has no kernels for its 8 bits")
+    return precision
+
+
+@functools.cache  # once a process, not once a face track
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def largest_weight() -> int:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.model import device
 from syncnet_lib.model.device import fastest_precision, pick_device
 from syncnet_lib.model.spec import SPECS
 
@@ -18,10 +19,14 @@ def test_no_gpu_is_one_line():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_a_gpu_is_believed_after_one_multiplication(monkeypatch):
+def test_a_gpu_is_believed_after_one_multiplication(monkeypatch, capsys):
     """A GPU that is visible and cannot compute, as one that is older than the build of torch."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert pick_device("auto").type == "cpu"
+    device._note.cache_clear()
+    assert pick_device("auto").type == pick_device("auto").type == "cpu"
+    assert capsys.readouterr().err == (
+        "note: the network runs on the processor: this build of torch has no code for this GPU\n"
+    )
     with pytest.raises(InputError, match="has no code for this GPU"):
         pick_device("cuda")
 

@@ -91,11 +91,14 @@ def test_bytes_are_for_the_released_model():
         Embedder(SyncNet("small"), precision="int8")
 
 
-def test_a_processor_without_kernels_of_bytes(monkeypatch):
-    """Asked for, it is an error that names the cure; by itself another precision is taken."""
+def test_a_processor_without_kernels_of_bytes(monkeypatch, capsys):
+    """Asked for, it is an error that names the cure; by itself another precision is taken, and one line says so."""
     v2 = SyncNet("v2").eval()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": False})
-    assert Embedder(v2).precision == "fp32"
+    device._note.cache_clear()
+    assert Embedder(v2).precision == Embedder(v2).precision == "fp32"
+    said = "note: v2 is computed in fp32: this processor or build of torch has no kernels for its 8 bits\n"
+    assert capsys.readouterr().err == said
     with pytest.raises(InputError, match="no kernels for it; use auto"):
         Embedder(v2, precision="int8")
 
