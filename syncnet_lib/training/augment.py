@@ -95,14 +95,24 @@ def _cropped(video: Tensor, spec: Spec, groups: int, random: SharedRandom) -> Te
     """Cut at a random place and mirror at random."""
     device, size, each = video.device, spec.size, len(video) // groups
     places = [(random.uniform(groups) * (side - size + 1)).long() for side in video.shape[2:4]]
+    mirrored = random.uniform(groups) < 0.5
+    if device.type == "cpu":
+        # A group after the other: each slice is copied once, converted on the way.
+        pixels = torch.empty(*video.shape[:2], size, size, *video.shape[4:])
+        drawn = [values.tolist() for values in (*places, mirrored)]
+        for group, (top, left, mirror) in enumerate(zip(*drawn, strict=True)):
+            own = slice(group * each, (group + 1) * each)
+            cut = video[own, :, top : top + size, left : left + size]
+            pixels[own] = cut.flip(3) if mirror else cut
+        return pixels
     top, left = (place.repeat_interleave(each).to(device) for place in places)
     # Every crop that there is, as a view; one indexed read takes each window's own.
     crops = video.unfold(2, size, 1).unfold(3, size, 1)
     cut = crops[torch.arange(len(video), device=device), :, top, left]  # (N, 5, [3,] size, size)
     if spec.colours > 1:
         cut = cut.movedim(2, -1)
-    mirrored = (random.uniform(groups) < 0.5).repeat_interleave(each).to(device)
-    return torch.where(mirrored.view(-1, *[1] * (video.dim() - 1)), cut.flip(3), cut).float()
+    turned = mirrored.repeat_interleave(each).to(device).view(-1, *[1] * (video.dim() - 1))
+    return torch.where(turned, cut.flip(3), cut).float()
 
 
 def _filmed_otherwise(video: Tensor, size: int, groups: int, geometry: float, random: SharedRandom) -> Tensor:

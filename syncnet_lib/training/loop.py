@@ -111,7 +111,12 @@ def fit(
     sampler = _sampler(train, settings, seed)
     ranks.check(settings.batch_size if sampler.kind == "pairs" else sampler.clips_per_batch)
     model = _new_model(train, settings, seed, init).to(device)
-    optimiser = torch.optim.AdamW(model.parameters(), settings.lr, weight_decay=settings.weight_decay)
+    optimiser = torch.optim.AdamW(
+        model.parameters(),
+        settings.lr,
+        weight_decay=settings.weight_decay,
+        fused=device.type == "cpu" or None,  # one pass over each weight, a third of the time of the default
+    )
     about: dict[str, Any] = {"settings": settings.model_dump(), "seed": seed}
     if init:
         about["init_sha256"] = files.sha256(init)
