@@ -49,8 +49,8 @@ def lost(exit_code: int | None) -> WorkerLost | TimeoutError:
         return TimeoutError()
     with contextlib.suppress(ValueError):  # a number that is no signal's
         if exit_code is not None and exit_code < 0:
-            return WorkerLost(f"the process that reads it was ended by {signal.Signals(-exit_code).name}")
-    return WorkerLost("the process that reads it died")
+            return WorkerLost(f"the process that works on it was ended by {signal.Signals(-exit_code).name}")
+    return WorkerLost("the process that works on it died")
 
 
 def shown(progress: bool) -> bool:

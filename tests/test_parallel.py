@@ -126,8 +126,8 @@ def _end_with(code: int) -> None:
 def test_a_lost_process_says_how_it_ended() -> None:
     outcome = dict(parallel.run(_end_with, [parallel.TIMED_OUT, 3, -signal.SIGSEGV], workers=1, progress=False))
     assert isinstance(outcome[parallel.TIMED_OUT], TimeoutError)
-    assert str(outcome[3]) == "the process that reads it died"
-    assert str(outcome[-signal.SIGSEGV]) == "the process that reads it was ended by SIGSEGV"
+    assert str(outcome[3]) == "the process that works on it died"
+    assert str(outcome[-signal.SIGSEGV]) == "the process that works on it was ended by SIGSEGV"
 
 
 def _hang(seconds: float) -> None:

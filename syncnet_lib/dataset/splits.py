@@ -4,10 +4,12 @@ A split on disk is `frames.npy` (F, 120, 120) uint8, `mfcc.npy` (warps, 4 F, 13)
 clip. One number addresses a window: the row of its first frame; its MFCC begin at four times that row.
 """
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,6 +145,23 @@ def summarise(index: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns="frames")
 
 
+@dataclass(frozen=True)
+class _Mapped:
+    """A file of numpy that is mapped into memory."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """The file of an array that is one, all of it; any other value itself."""
+        whole = isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap)
+        return cls(Path(str(value.filename))) if whole else value
+
+    def open(self) -> np.ndarray:
+        """The array. Nothing is written; but torch takes no array that forbids it."""
+        return np.load(self.path, mmap_mode="c")
+
+
 @dataclass
 class Split:
     """A packed split.
@@ -166,14 +185,21 @@ class Split:
         """Map a split of `pack` into memory; every window counts as kept."""
         if not (folder / "index.parquet").is_file():
             raise InputError(folder, "no packed split here", "run the pairs stage first")
-        # Nothing is written; but torch takes no array that forbids it.
-        frames = np.load(folder / "frames.npy", mmap_mode="c")
-        mfcc = np.load(folder / "mfcc.npy", mmap_mode="c")
+        frames = _Mapped(folder / "frames.npy").open()
+        mfcc = _Mapped(folder / "mfcc.npy").open()
         index = pd.read_parquet(folder / "index.parquet")
         kept = np.zeros(len(frames), bool)
         for start, count in zip(index.start, index.frames - WINDOW_FRAMES, strict=True):
             kept[start : start + count] = True
         return cls(frames, mfcc, index, kept, folder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: arrays that are mapped files go by their names."""
+        return {name: _Mapped.of(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value.open() if isinstance(value, _Mapped) else value)
 
     @cached_property
     def windows(self) -> Int64[np.ndarray, "clips"]:

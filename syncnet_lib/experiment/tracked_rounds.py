@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from syncnet_lib import parallel
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import mlflow_log
@@ -84,6 +85,7 @@ def run(
         seed,
         device,
         data / "state" / "filter",
+        processes=parallel.cores() if device.type == "cpu" else 0,
     )
     base = checkpoint.load(path, str(device))
     found = list(_followed(rounds.run(split, base, trainer, settings), settings, tracked, root, experiment))

@@ -4,7 +4,9 @@ with what is kept, until the verdicts settle."""
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,13 @@ import pandas as pd
 import torch
 from jaxtyping import Bool, Float, Int64
 
-from syncnet_lib import files
+from syncnet_lib import files, parallel
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.training import filtering, loop, refinement, threshold
+from syncnet_lib.model.spec import SPECS
+from syncnet_lib.training import filtering, loaders, loop, refinement, threshold
 from syncnet_lib.training.refinement import KEPT, SEARCH, VERDICTS, Evidence
 from syncnet_lib.training.settings import FilterSettings, TrainSettings, Unit
 from syncnet_lib.training.timing import PhaseTimer
@@ -25,6 +28,9 @@ from syncnet_lib.training.validation import split_distances
 
 SETTLED = 0.01
 """Share of the clips whose verdict may still change from one round to the next when the rounds have settled."""
+TRAINING_SHARE = 2**30
+"""Bytes of a process that trains `small` in the default batch, without its clips (`memory_mib` of
+`python -m benchmarks.train`)."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Trainer:
         seed: of the trainings and of the folds.
         device: where.
         scratch: for the states, which are removed.
+        processes: most that train judges at the same time, a share of the cores each; 0 trains one after another in
+            this process, which is what a GPU wants.
     """
 
     val: Split
@@ -44,10 +52,16 @@ class Trainer:
     seed: int
     device: torch.device
     scratch: Path
+    processes: int = 0
 
-    def fit(self, train: Split) -> SyncNet:
-        """A network trained on a split."""
-        state = self.scratch / "judge"
+    def fit(self, train: Split, name: str = "judge") -> SyncNet:
+        """A network trained on a split.
+
+        Args:
+            train: the split.
+            name: of the folder of the state; networks that are trained at the same time have one each.
+        """
+        state = self.scratch / name
         for _ in loop.fit(train, self.val, self.settings, self.seed, self.device, state, PhaseTimer(self.device)):
             pass
         model = checkpoint.load(state / loop.BEST, str(self.device))
@@ -107,24 +121,40 @@ def cross_fitted(training: Split, judged: Split, trainer: Trainer, settings: Fil
         settings: number of folds, and how the threshold is found.
 
     Raises:
-        InputError: fewer clips than folds, or a fold that leaves too few for a batch.
+        InputError: fewer clips than folds, a fold that leaves too few for a batch, or a process that trained is lost.
     """
     clips = len(judged.index)
     if clips < settings.folds:
         raise InputError("params.yaml: filter.folds", f"{settings.folds} folds of {clips} clips", "lower it")
-    fold = fold_of(clips, settings.folds, trainer.seed)
     # As many steps as on all clips: epochs have fewer.
     longer = {
         name: math.ceil(getattr(trainer.settings, name) * settings.folds / (settings.folds - 1))
         for name in ("epochs", "validate_every")
     }
     judge = replace(trainer, settings=trainer.settings.model_copy(update=longer))
-    found = []
-    for number in range(settings.folds):
-        others = refinement.of_frames(judged, fold != number)
-        model = judge.fit(replace(training, kept=training.kept & others))
-        found.append(evidence_of(model, judged, fold == number, trainer.val, settings))
-    return found
+    # A core each: matrices as small as these gain less than the second core from a second thread.
+    work = partial(_fold_evidence, training=training, judged=judged, judge=judge, settings=settings)
+    share = TRAINING_SHARE + loaders.bytes_of(training, SPECS[judge.settings.model])
+    workers = min(settings.folds, trainer.processes)
+    found = {}
+    outcomes = parallel.run(work, range(settings.folds), workers=workers, share=share, describe="networks that judge")
+    with closing(outcomes):
+        for number, outcome in outcomes:
+            if isinstance(outcome, parallel.WorkerLost):
+                cure = "have more memory free, or lower train.batch_size"
+                raise InputError(f"filter, judge {number + 1} of {settings.folds}", str(outcome), cure)
+            if isinstance(outcome, Exception):
+                raise outcome
+            found[number] = outcome
+    return [found[number] for number in range(settings.folds)]
+
+
+def _fold_evidence(number: int, training: Split, judged: Split, judge: Trainer, settings: FilterSettings) -> Evidence:
+    """Train a network on all folds but one, and hear what it says of that one."""
+    fold = fold_of(len(judged.index), settings.folds, judge.seed)
+    others = refinement.of_frames(judged, fold != number)
+    model = judge.fit(replace(training, kept=training.kept & others), f"judge{number + 1}")
+    return evidence_of(model, judged, fold == number, judge.val, settings)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
 """The split, the packing and the sampling, held to [Agrawal]'s numbers."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -37,6 +40,24 @@ def test_a_recording_in_pieces():
     assert split.index.start.tolist() == [0, 20]
     assert split.mfcc.shape == (1, 200, 13)
     assert np.flatnonzero(split.kept).tolist() == [*range(15), *range(20, 35)]
+
+
+def test_a_mapped_split_goes_to_another_process_by_the_names_of_its_files(tmp_path):
+    split = packed.split([40, 30])
+    np.save(tmp_path / "frames.npy", split.frames)
+    np.save(tmp_path / "mfcc.npy", split.mfcc)
+    split.index.to_parquet(tmp_path / "index.parquet")
+    opened = Split.open(tmp_path)
+    sent = pickle.dumps(opened)
+    assert len(sent) < 10_000 < split.frames.nbytes
+    received = pickle.loads(sent)
+    np.testing.assert_array_equal(received.frames, split.frames)
+    np.testing.assert_array_equal(received.mfcc, split.mfcc)
+    # Neither array is a whole file.
+    part = replace(opened, frames=opened.frames[40:], mfcc=opened.mfcc[:, 160:] + 1, kept=opened.kept[40:])
+    received = pickle.loads(pickle.dumps(part))
+    np.testing.assert_array_equal(received.frames, split.frames[40:])
+    np.testing.assert_array_equal(received.mfcc, split.mfcc[:, 160:] + 1)
 
 
 def test_split_of_the_seed():

@@ -1,5 +1,9 @@
 """Judges are trained on other clips than they judge, and rounds end when the verdicts settle."""
 
+import os
+import signal
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,7 +36,7 @@ def test_every_clip_is_in_one_fold_and_folds_are_of_one_size(clips, folds, seed)
 class Recorded(Trainer):
     """A trainer that notes what it trained on and trains nothing."""
 
-    def fit(self, train):
+    def fit(self, train, name="judge"):
         seen.append(train)
         torch.manual_seed(len(seen))
         return SyncNet("small").eval()
@@ -86,6 +90,43 @@ def test_the_fine_offset_is_that_of_a_parabola(frames, beyond):
 def test_the_fine_offset_at_the_end_is_the_frame():
     assert refinement.fine_offset(np.array([0.1, 0.5, np.nan], np.float32)) == 1.0
     assert refinement.fine_offset(np.array([np.nan, 0.1, 0.5], np.float32)) == 0.0
+
+
+class Failing(Trainer):
+    """A trainer whose first judge refuses and whose others are killed."""
+
+    def fit(self, train, name="judge"):
+        if self.seed == 0:
+            raise InputError("a file", "is broken", "mend it")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_judges_in_processes_of_their_own_say_what_they_say_here_and_fail_in_a_line(tmp_path):
+    split, val = packed.split([40] * 6), packed.split([40] * 2, seed=1)
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    np.save(folder / "frames.npy", split.frames)  # what is mapped goes to a process by its name
+    split.frames = np.load(folder / "frames.npy", mmap_mode="c")
+    settings = FilterSettings(folds=2, method="quantile", threshold=0.5)
+    here = Trainer(val, SMALL.model_copy(update={"epochs": 1, "validate_every": 1}), 0, CPU, tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    expected = rounds.cross_fitted(split, split, here, settings)
+    torch.set_num_threads(threads)
+    apart = replace(here, processes=2)
+    evidence = rounds.cross_fitted(split, split, apart, settings)
+    for one, other in zip(expected, evidence, strict=True):
+        assert one.threshold == pytest.approx(other.threshold, rel=1e-5)
+        assert list(one.distances) == list(other.distances)
+        for name, distances in one.distances.items():
+            np.testing.assert_allclose(distances, other.distances[name], rtol=1e-4, atol=1e-4)
+    assert not list(tmp_path.glob("judge*"))
+    failing = Failing(val, SMALL, 0, CPU, tmp_path, processes=2)
+    with pytest.raises(InputError, match=r"^a file: is broken; mend it$"):
+        rounds.cross_fitted(split, split, failing, settings)
+    with pytest.raises(InputError, match=r"filter, judge [12] of 2: .* was ended by SIGKILL; have more memory free"):
+        rounds.cross_fitted(split, split, replace(failing, seed=1), settings)
 
 
 @pytest.mark.slow
