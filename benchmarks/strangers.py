@@ -27,8 +27,7 @@ from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.experiment import statistics
-from syncnet_lib.measurement import checkpoints, verdict, voice
-from syncnet_lib.media.clock import SAMPLES_PER_FRAME
+from syncnet_lib.measurement import checkpoints, speech, verdict
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import embed_clip
@@ -46,14 +45,6 @@ def talker(source: str, name: str) -> str:
     if source == "grid_talkers":
         return SAME.get(name, name)
     return name.split("_")[0] if source in ("tv", "studio") else source if source == "grid_s1" else name
-
-
-def speech(samples: np.ndarray, frames: int) -> np.ndarray:
-    """(frames,) bool: more than half of the frame is speech by silero-vad."""
-    spoken = np.zeros(frames * SAMPLES_PER_FRAME, bool)
-    for start, end in voice.speech_spans(samples, VAD_USUAL):
-        spoken[start:end] = True
-    return spoken.reshape(frames, SAMPLES_PER_FRAME).mean(1) > 0.5
 
 
 def placed(distances: np.ndarray, spoken: np.ndarray, truth: int) -> dict[str, float]:
@@ -164,7 +155,8 @@ def extracted(sources: list[str], clips_dir: Path, work: Path) -> tuple[pd.DataF
     manifest = pd.concat(manifests)[["clip_id", "video_id", "source", "talker", "frames"]]
     spoken = {}
     for row in manifest.itertuples():
-        spoken[row.clip_id] = speech(clips.load(work / row.source / row.clip_id).samples, row.frames)
+        spans = speech.speech_spans(clips.load(work / row.source / row.clip_id).samples, VAD_USUAL)
+        spoken[row.clip_id] = speech.by_frame(spans, row.frames)
     return manifest, spoken
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int16
+from jaxtyping import Bool, Float32
 from pydantic import Field
 
 from syncnet_lib.errors import InputError
@@ -92,9 +92,11 @@ class Analysis:
         tracks: those that could be measured, in the order of their number.
         frames: length of the video in pictures.
         samples: length of the audio.
-        excerpt: samples of where the audio is loud.
+        speech: frames of the audio, from the first picture on, that are of speech by silero-vad.
         timecode: how the file's own pictures are counted.
         centre: offset in frames around which was searched.
+        looked: of `VideoEnd`.
+        refused: first frame of each face that could not be used, the one after its last, and why.
         notes: what could not be used, and why.
         report: how much of the file could be decoded, and what is damaged or missing.
     """
@@ -102,9 +104,11 @@ class Analysis:
     tracks: list[Measured]
     frames: int
     samples: int
-    excerpt: Int16[np.ndarray, " samples"]
+    speech: Bool[np.ndarray, " frames"]
     timecode: Timecode = field(default_factory=lambda: Timecode(Fraction(FPS)))
     centre: int = 0
+    looked: tuple[tuple[int, int], ...] = ()
+    refused: list[tuple[int, int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     report: Report = field(default_factory=Report)
 
@@ -161,7 +165,7 @@ def watched(
             elif isinstance(event, TrackEnd):
                 video.end(event)
             elif isinstance(event, stream.VideoEnd):
-                video.frames, video.timecode = event.frames, event.timecode
+                video.frames, video.timecode, video.looked = event.frames, event.timecode, event.looked
                 soundtrack.report.add(event.report)
         yield video
 
@@ -188,7 +192,7 @@ class Watched:
     """The face tracks of a video: embedded while they are seen, measured when they are over.
 
     Attributes:
-        frames, timecode: length of the video, and how its own pictures are counted; known when it is over.
+        frames, timecode, looked: of `VideoEnd`, known when the video is over.
     """
 
     def __init__(
@@ -196,9 +200,11 @@ class Watched:
     ) -> None:
         self.frames = 0
         self.timecode = Timecode.starting(Fraction(FPS))
+        self.looked: tuple[tuple[int, int], ...] = ()
         self._path = path
         self._measured: list[Measured] = []
         self._notes: list[str] = []
+        self._refused: list[tuple[int, int, str]] = []
         self._over: dict[int, tuple[TrackEnd, _Open]] = {}
         self._model, self._settings = model, settings
         self._soundtrack, self._folder = soundtrack, folder
@@ -226,6 +232,7 @@ class Watched:
         span = f"face from {track.first / FPS:.1f} to {(track.last + 1) / FPS:.1f} s"
         if track.refused:
             self._notes.append(f"{span} not used: {track.refused}")
+            self._refuse(track, self._why(track))
         if opened is None:
             return
         self._idle.append(opened.embedder)
@@ -235,11 +242,21 @@ class Watched:
         measured = self._measure(track, opened, 0)
         if measured is None:
             self._notes.append(f"{span} not used: the sound ends before it")
+            self._refuse(track, "the sound ends before a face is seen")
         elif np.isnan(measured.distances).all():
             self._notes.append(f"{span} not used: there is no sound around it")
         else:
             self._measured.append(measured)
             self._over[track.number] = track, opened
+
+    def _refuse(self, track: TrackEnd, why: str) -> None:
+        self._refused.append((track.first, track.last + 1, why))
+
+    def _why(self, track: TrackEnd) -> str:
+        """Why a face is not used, in the same words for all that are alike."""
+        if track.last + 1 - track.first < self._settings.min_track:
+            return f"a face is seen for less than {self._settings.min_track} frames"
+        return f"the face is smaller than {self._settings.min_face_size} pixels"
 
     def analysis(self, centre: int = 0) -> Analysis:
         """All that was measured.
@@ -262,8 +279,18 @@ class Watched:
             tracks = [track for track in again if track is not None and not np.isnan(track.distances).all()]
         tracks = sorted(tracks, key=lambda track: track.number)
         sound = self._soundtrack
-        notes = list(self._notes)
-        return Analysis(tracks, self.frames, sound.samples, sound.excerpt, self.timecode, centre, notes, sound.report)
+        return Analysis(
+            tracks,
+            self.frames,
+            sound.samples,
+            sound.speech,
+            self.timecode,
+            centre,
+            self.looked,
+            self._refused,
+            list(self._notes),
+            sound.report,
+        )
 
     def pieces(self, number: int, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The embeddings of a track in portions, each with the audio around it.

@@ -60,6 +60,16 @@ def sentence(
     return words(offset, ms)
 
 
+def covered(result: Result) -> str:
+    """How much of the speech was judged, and why the rest was not; looked at only, where no judgement came of it."""
+    found = result.coverage
+    if not found.speech_s:
+        return "no speech is heard"
+    verb = "looked at" if result.sureness in ("doubtful", "none") else "judged"
+    rest = "; ".join(f"{each.seconds:.1f} s: {each.reason}" for each in found.unjudged)
+    return f"{verb} {found.judged_s:.1f} s of {found.speech_s:.1f} s of speech" + (f" ({rest})" if rest else "")
+
+
 def is_answer(result: Result) -> bool:
     """Whether the offset of a video answers for the whole of it: it is sure, and the same throughout."""
     return result.sureness == "sure" and not jumps(result.segments) and not significant(result.drift)

@@ -19,7 +19,7 @@ INTERVAL = ("offset_low_ms", "offset_high_ms")
 OF_TRACK = ("shot", "start_s", "end_s", "speaking", "offset_frames", "offset_ms", "confidence", "min_distance")
 COLUMNS = (
     *(*OF_VIDEO, *INTERVAL, "track", "shot", "start_s", "end_s", "speaking"),
-    *("audio_track", "standard", "compliance", "segments"),
+    *("audio_track", "speech_s", "judged_s", "unjudged", "standard", "compliance", "segments"),
     *("track_offset_frames", "track_offset_ms", "track_confidence", "track_min_distance", "warnings", "verdict"),
     "error",
 )
@@ -63,6 +63,9 @@ def rows(outcome: Result | Failure) -> Iterator[dict[str, Any]]:
     video = {name: getattr(outcome, name) for name in OF_VIDEO}
     video |= dict(zip(INTERVAL, outcome.offset_interval_ms, strict=True))
     video["audio_track"] = outcome.settings.get("audio_track", "")
+    covered = outcome.coverage
+    rest = "; ".join(f"{each.reason} {each.seconds:g} s" for each in covered.unjudged)
+    video |= {"speech_s": covered.speech_s, "judged_s": covered.judged_s, "unjudged": rest}
     if outcome.limits is not None:
         video |= {"standard": outcome.limits.name, "compliance": outcome.compliance}
     video["segments"] = "; ".join(map(_segment, outcome.segments))

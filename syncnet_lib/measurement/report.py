@@ -106,6 +106,7 @@ def video_page(result: Result, found: Sequence[Event]) -> str:
         ("in pictures", f"{result.offset_file_frames:+.2f} at {result.frame_rate:g} a second"),
         ("confidence", f"{result.confidence:.3g}, {result.meaning}"),
         ("pattern", pattern(result)),
+        ("speech", finding.covered(result)),
     ]
     if not finding.is_answer(result):
         facts = [(key, f"({value})" if key in ("offset", "in pictures") else value) for key, value in facts]
@@ -152,20 +153,22 @@ def video_page(result: Result, found: Sequence[Event]) -> str:
 
 def index_page(outcomes: Iterable[tuple[Result | Failure, str]]) -> str:
     """The index of a batch: a row a video with the name of its page, sortable by each column."""
-    head = ("file", "verdict", "standard", "ms", "±", "confidence", "pattern")
+    head = ("file", "verdict", "standard", "ms", "±", "confidence", "pattern", "speech judged")
     rows = []
     for outcome, name in outcomes:
         cells: list[tuple[str, str | float]]
         if isinstance(outcome, Failure):
-            cells = [(outcome.path, ""), (outcome.error, ""), ("error", ""), *[("", "")] * 4]
+            cells = [(outcome.path, ""), (outcome.error, ""), ("error", ""), *[("", "")] * 5]
             link = html.escape(Path(outcome.path).name)
         else:
             low, high = outcome.offset_interval_ms
             answer = finding.is_answer(outcome)
+            covered = outcome.coverage
             ms = f"{outcome.offset_ms:+.0f}" if answer else f"({outcome.offset_ms:+.0f})"
             cells = [
                 (outcome.path, ""), (outcome.verdict, ""), (outcome.compliance or "", ""), (ms, outcome.offset_ms),
                 (f"{(high - low) / 2:.0f}", ""), (f"{outcome.confidence:.3g}", ""), (pattern(outcome), ""),
+                (f"{covered.judged_s:.1f} of {covered.speech_s:.1f} s", covered.judged_s),
             ]  # fmt: skip
             link = f'<a href="{html.escape(name)}">{html.escape(Path(outcome.path).name)}</a>'
         first, second, *rest = cells

@@ -103,6 +103,27 @@ class Point(Record):
     confidence: Number = Field(description="of them alone")
 
 
+class Unjudged(Record):
+    """Speech that nothing was said about."""
+
+    reason: str = Field(description="why")
+    seconds: Number = Field(description="of speech")
+
+
+class Coverage(Record):
+    """How much of the speech within the measured part of the video the answer rests on; silence and music count neither
+    way."""
+
+    speech_s: Number = Field(description="seconds of speech, by silero-vad")
+    judged_s: Number = Field(description="seconds of it in the face tracks that the answer rests on")
+    unjudged: list[Unjudged] = Field(description="the rest by its reason, most of it first")
+
+    @property
+    def left_s(self) -> float:
+        """Seconds of speech that were not judged."""
+        return self.speech_s - self.judged_s
+
+
 class ModelInfo(Record):
     """The model that measured."""
 
@@ -142,6 +163,7 @@ class Result(Record):
     tracks: list[TrackResult]
     segments: list[Segment] = Field(description="stretches of constant offset; more than one where an edit moves sync")
     points: list[Point] = Field([], description="offset over time, one for each 4 s with a face that speaks")
+    coverage: Coverage
     drift: Drift | None = Field(description="null where the video is too short or too unsure for it")
     limits: Limits | None = Field(None, description="the standard that was asked for")
     compliance: Compliance | None = Field(None, description="of the whole with it: all segments must pass")

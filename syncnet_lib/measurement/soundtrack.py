@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int16
+from jaxtyping import Bool, Float32, Float64
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.measurement import speech
 from syncnet_lib.measurement.stream import AudioBlock, AudioEnd, Event
-from syncnet_lib.measurement.voice import LISTENED
 from syncnet_lib.media import features
-from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
 from syncnet_lib.media.report import Report
 
 DIGITAL_SILENCE = float(np.log(np.finfo(float).eps)) + 1
 """Log energy below which an MFCC step is of zeros only (python_speech_features puts the machine's epsilon there)."""
-
-PART = 10
-"""Seconds of a block of the excerpt."""
 
 
 @dataclass
@@ -35,7 +32,7 @@ class Soundtrack:
         first, stop: the first window with audio that is not the silence which stands for audio that is not there, and
             the one after the last.
         report: what of it is damaged or missing.
-        excerpt: samples of where it is loud, LISTENED seconds at most, in which speech may be looked for.
+        speech: frames from the first picture on that are of speech by silero-vad.
     """
 
     samples: int
@@ -45,7 +42,7 @@ class Soundtrack:
     first: int
     stop: int
     report: Report
-    excerpt: Int16[np.ndarray, " samples"]
+    speech: Bool[np.ndarray, " pictures"]
 
 
 def listen(path: Path, events: Iterable[Event], spool: Path, lead: int) -> Soundtrack:
@@ -87,15 +84,16 @@ def listen(path: Path, events: Iterable[Event], spool: Path, lead: int) -> Sound
     if not features.speech(levels).any():
         raise InputError(path, f"silence: no sound above {features.SPEECH_FLOOR:.0f} dB of full scale")
     stop = min(frames, last // SAMPLES_PER_FRAME + 1) - WINDOW_FRAMES + 1
-    return Soundtrack(
-        samples, lead, mfcc, levels, -(-first // SAMPLES_PER_FRAME), stop, report, _excerpt(spool, levels)
-    )
+    spoken = _speech(spool, lead * SAMPLES_PER_FRAME, total)
+    return Soundtrack(samples, lead, mfcc, levels, -(-first // SAMPLES_PER_FRAME), stop, report, spoken)
 
 
-def _excerpt(spool: Path, levels: np.ndarray) -> Int16[np.ndarray, " samples"]:
-    """The blocks of PART seconds that are loud for longest, in their order."""
-    size = PART * FPS
-    loud = np.add.reduceat(features.speech(levels).astype(int), np.arange(0, len(levels), size))
-    blocks = np.sort(np.argsort(-loud, kind="stable")[: LISTENED // PART])
-    samples = np.memmap(spool, np.int16, "r")
-    return np.concatenate([samples[block * size * SAMPLES_PER_FRAME :][: size * SAMPLES_PER_FRAME] for block in blocks])
+def _speech(spool: Path, first: int, total: int) -> Bool[np.ndarray, " pictures"]:
+    """Which frames from a sample on are of speech, a minute of sound in memory at a time."""
+    detector, found = speech.Detector(), []
+    with spool.open("rb") as file:
+        for start in range(first, total, features.PORTION * SAMPLES_PER_FRAME):
+            stop = min(start + features.PORTION * SAMPLES_PER_FRAME, total)
+            found.append(detector.probabilities(features.stored(file, start, stop)))
+    spans = speech.spans(np.concatenate(found), total - first)
+    return speech.by_frame(spans, (total - first) // SAMPLES_PER_FRAME)

@@ -96,11 +96,13 @@ class VideoEnd:
         frames: its length.
         report: how much of it could be decoded, and what is damaged or missing.
         timecode: how the file's own pictures are counted.
+        looked: first frame of each stretch that was looked at, and the one after its last; empty for all.
     """
 
     frames: int
     report: Report
     timecode: Timecode
+    looked: tuple[tuple[int, int], ...] = ()
 
 
 Event = AudioBlock | AudioEnd | TrackCrops | TrackEnd | VideoEnd
@@ -186,7 +188,8 @@ def see(
     yield from _stretches(counted(), spans, followed)
     if not settings.whole:
         report.notes.append(Note(0.0, f"measured: {part.spoken(spans)}"))
-    yield VideoEnd(count, report, timecode_of(path))
+    looked = tuple((first, min(stop or count, count)) for first, stop in spans if first < count)
+    yield VideoEnd(count, report, timecode_of(path), looked)
 
 
 def _stretches(

@@ -15,6 +15,8 @@ from syncnet_lib.measurement.result import Compliance, Result, Segment, Sureness
 
 COLOURS: dict[Sureness, str] = {"sure": "green", "doubtful": "yellow", "none": "yellow", "unknown": "yellow"}
 COMPLIANCE_COLOURS: dict[Compliance, str] = {"pass": "green", "fail": "red", "cannot be told": "yellow"}
+WORTH_A_LINE = 1.0
+"""Seconds of speech that were not judged from which a batch says so; a video by itself always does."""
 WIDE = 10_000
 """Columns of what is no terminal: nothing is wrapped there, so that a line stays a line for `grep`."""
 
@@ -49,8 +51,9 @@ def results(found: Iterable[Result]) -> Table:
             span = f"{segment.start_timecode}-{segment.end_timecode}"
             cells = _span(segment.start_s, segment.end_s), *_offset(segment, told), f"{segment.confidence:.3g}"
             table.add_row("  segment", *cells, *_held(segment), span)
-        for warning in result.warnings:
-            table.add_row("", "", "", "", "", *blank, Text(f"note: {warning}"), style="dim")
+        alone = len(found) == 1 or result.coverage.left_s >= WORTH_A_LINE
+        for note in [*([finding.covered(result)] if alone else []), *result.warnings]:
+            table.add_row("", "", "", "", "", *blank, Text(f"note: {note}"), style="dim")
     return table
 
 

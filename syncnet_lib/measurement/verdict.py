@@ -19,10 +19,10 @@ import numpy as np
 from syncnet_lib.errors import shown
 from syncnet_lib.measurement import far, finding, fine
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, Watched, watched
+from syncnet_lib.measurement.coverage import coverage
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
 from syncnet_lib.measurement.stream import FAR, Event, Progress
 from syncnet_lib.measurement.timeline import SURE_WINDOWS, Timeline
-from syncnet_lib.measurement.voice import speech_seconds
 from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
@@ -105,7 +105,8 @@ def judge(
         elif beaten:
             there = f"{candidate.offset * FRAME_MS:+d} ms, beyond the search, fits better, but not clearly"
             doubts = [f"{there}: give a longer stretch"]
-    mute = "" if sure in ("sure", "unknown") else _mute(found, used, not speakers)
+    covered = coverage(found, used)
+    mute = "" if sure in ("sure", "unknown") else _mute(covered.speech_s, used, not speakers)
     if rivals(found.tracks, speakers) and sure != "unknown":
         doubts = ["which of the faces speaks cannot be told: crop the video to the one that does"]
         sure = "doubtful"
@@ -128,6 +129,7 @@ def judge(
         tracks=[_track_result(track, track.number in speakers, settings.edges, found.centre) for track in found.tracks],
         segments=segments,
         points=timeline.points(),
+        coverage=covered,
         drift=drift,
         model=model,
         settings=settings.model_dump(),
@@ -173,12 +175,12 @@ def sureness(confidence: float, needed: float | None) -> Sureness:
     return "sure" if confidence >= needed else "doubtful" if confidence >= needed / 2 else "none"
 
 
-def _mute(found: Analysis, used: list[Measured], unspoken: bool) -> str:
+def _mute(speech: float, used: list[Measured], unspoken: bool) -> str:
     """Why there is no speech that a face could have said, and what to try; "" where there may be."""
     if unspoken:
         return "no face speaks while it is seen: give a stretch in which the talker is seen"
     loud = sum(int(track.speech.sum()) for track in used)
-    if loud >= SURE_WINDOWS and not speech_seconds(found.excerpt):
+    if loud >= SURE_WINDOWS and not speech:
         return "the sound is music or noise, no speech is heard in it: give a stretch in which the talker is heard"
     return ""
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.measurement import speech
 from syncnet_lib.media import audio, decode
 from syncnet_lib.media.clock import SAMPLE_RATE
 from syncnet_lib.media.report import Note
@@ -15,9 +16,6 @@ LISTENED = 120
 """Seconds of each track, from the first picture on, in which speech is looked for."""
 LEAST_SHARE = 0.5
 """Share of the speech of the track with most of it from which another one counts as a track of speech as well."""
-PROBABILITY = 0.9
-"""Speech probability of silero-vad from which a moment counts. Real speech loses 2 % of its seconds against the usual
-0.5, where a tone that rises and falls three times a second over noise is taken for speech; from 0.9 on it is not."""
 
 
 def choose_track(path: Path) -> tuple[int, list[Note]]:
@@ -36,7 +34,7 @@ def choose_track(path: Path) -> tuple[int, list[Note]]:
     tracks = decode.probe(path).audio
     if len(tracks) < 2:
         return 0, []
-    spoken = [speech_seconds(_beginning(path, number)) for number in range(len(tracks))]
+    spoken = [_speech_seconds(_beginning(path, number)) for number in range(len(tracks))]
     if not any(spoken):
         return 0, [Note(0.0, f"no speech in any of the {len(tracks)} audio tracks: the first is measured")]
     candidates = [number for number, seconds in enumerate(spoken) if seconds >= LEAST_SHARE * max(spoken)]
@@ -46,27 +44,8 @@ def choose_track(path: Path) -> tuple[int, list[Note]]:
     return chosen, [Note(0.0, f"audio track {chosen + 1} of {len(tracks)}{title} is measured: {why}")]
 
 
-def speech_spans(samples: Int16[np.ndarray, " samples"], probability: float = PROBABILITY) -> list[tuple[int, int]]:
-    """Where there is speech, by silero-vad.
-
-    Args:
-        samples: 16 kHz mono.
-        probability: from which a moment counts.
-
-    Returns:
-        First sample of each stretch, and the one after its last.
-    """
-    import torch
-    from silero_vad import get_speech_timestamps, load_silero_vad
-
-    waveform = torch.from_numpy(samples.astype(np.float32) / 2**15)
-    spans = get_speech_timestamps(waveform, load_silero_vad(), sampling_rate=SAMPLE_RATE, threshold=probability)
-    return [(span["start"], span["end"]) for span in spans]
-
-
-def speech_seconds(samples: Int16[np.ndarray, " samples"]) -> float:
-    """Seconds of speech in 16 kHz mono samples."""
-    return sum(end - start for start, end in speech_spans(samples)) / SAMPLE_RATE
+def _speech_seconds(samples: Int16[np.ndarray, " samples"]) -> float:
+    return sum(end - start for start, end in speech.speech_spans(samples)) / SAMPLE_RATE
 
 
 def _beginning(path: Path, track: int) -> Int16[np.ndarray, " samples"]:

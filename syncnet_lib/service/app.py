@@ -79,6 +79,7 @@ class Status(Record):
     state: State
     progress: float
     verdict: str = ""
+    covered: str = ""
     sureness: Sureness | None = None
     answer: bool = False
     offset_ms: Number | None = None
@@ -293,6 +294,7 @@ def _status(job: Job) -> Status:
     return Status(
         state="done",
         verdict=outcome.verdict,
+        covered=finding.covered(outcome),
         sureness=outcome.sureness,
         answer=finding.is_answer(outcome),
         offset_ms=outcome.offset_ms,

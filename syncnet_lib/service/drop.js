@@ -48,7 +48,7 @@ function add(file) {
     const kind = job.sureness !== 'sure' || job.compliance === 'cannot be told' ? 'unsure'
       : job.compliance === 'fail' || (!job.compliance && moved) ? 'bad' : 'good';
     show('done');
-    end(kind, job.verdict, held + (job.answer ? ms : `(${ms})`));
+    end(kind, job.verdict, `${held}${job.answer ? ms : `(${ms})`} · ${job.covered}`);
     part('.more').hidden = part('details').hidden = false;
     part('.page').href = `${address}/report`;
     part('.json').href = `${address}/result`;

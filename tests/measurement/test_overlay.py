@@ -33,7 +33,7 @@ def test_another_size_is_fitted_in_true_proportions(shape: tuple[int, int], insi
 def test_sound_without_a_decoder_is_left_out_and_named(tmp_path: Path) -> None:
     tracks = [("alac", "mono", [samples]) for samples in (sounds._voice(), sounds._hum(0.2))]
     path = sounds._spatial(sounds._clip(tmp_path / "clip.mov", tracks), tmp_path / "iphone.mov", first=False)
-    nothing = Analysis([], sounds.SECONDS * 25, sounds.SECONDS * 16_000, np.zeros(0, np.int16))
+    nothing = Analysis([], sounds.SECONDS * 25, sounds.SECONDS * 16_000, np.zeros(0, bool))
     result = Result.model_construct(verdict="not sure", confidence=0.0, sureness="none", tracks=[])
     (left_out,) = overlay.render(path, tmp_path / "out.mov", nothing, result, progress=False)
     assert left_out.startswith("stream 2: sound track")

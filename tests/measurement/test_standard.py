@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import compliance, standard
 from syncnet_lib.measurement.output import rows
-from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, TrackResult
+from syncnet_lib.measurement.result import Coverage, Drift, ModelInfo, Result, Segment, TrackResult
 
 INFO = ModelInfo(name="small", checkpoint="test", sha256="0", threshold=0.25)
 
@@ -33,7 +33,7 @@ def result(ms: float, sureness: str = "sure", segments: tuple[float, ...] = (), 
     return Result(
         path="video.mp4", offset_file_frames=ms / 40, frame_rate=25, sureness=sureness, verdict="", min_distance=0.9,
         mean_distances=[], frames_used=1500, frames_in_file=1500, tracks=[track], segments=parts, drift=drift,
-        model=INFO, settings={}, warnings=[], **common,
+        coverage=Coverage(speech_s=50, judged_s=50, unjudged=[]), model=INFO, settings={}, warnings=[], **common,
     )  # fmt: skip
 
 
