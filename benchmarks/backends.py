@@ -23,7 +23,7 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks import machine
-from benchmarks.infer import best_seconds
+from benchmarks.infer import best_seconds, peak
 from benchmarks.reference import REFERENCE_BATCH, random_reference
 from syncnet_lib import files, parallel
 from syncnet_lib.model import checkpoint
@@ -142,13 +142,6 @@ def backends() -> dict[str, dict[str, float]]:
 
 def _off(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float((np.linalg.norm(ours - theirs, axis=1) / np.linalg.norm(theirs, axis=1)).max())
-
-
-def peak() -> float:
-    """Billions of operations a second of a large product in fp32."""
-    side = 2048
-    a, b = torch.randn(side, side), torch.randn(side, side)
-    return 2 * side**3 / best_seconds({"product": lambda: a @ b}, ROUNDS)["product"] / 1e9
 
 
 def main(

@@ -8,6 +8,7 @@
 and the same for both; speed does not depend on them. `small` is read from CHECKPOINT where one is given.
 """
 
+import functools
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import cv2
 import numpy as np
 import torch
 import typer
+from torch import nn
 
 from benchmarks import machine
 from benchmarks.reference import random_reference, reference_embeddings
@@ -33,6 +35,7 @@ from syncnet_lib.media.features import MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.device import fastest_precision, native_precision
 from syncnet_lib.model.embed import AUDIO_BATCH, BATCH, Embedder
+from syncnet_lib.model.fold import fold
 from syncnet_lib.model.int8 import Int8Stream
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.windows import stacked_windows
@@ -149,6 +152,55 @@ def layers() -> dict[str, dict[str, float]]:
     return rows
 
 
+def peak() -> float:
+    """Billions of operations a second of a large product in fp32: what any layer could reach at most."""
+    side = 2048
+    a, b = torch.randn(side, side), torch.randn(side, side)
+    return 2 * side**3 / best_seconds({"product": lambda: a @ b})["product"] / 1e9
+
+
+@torch.inference_mode()
+def plain_layers() -> dict[str, dict[str, float]]:
+    """Where the released model's time goes in fp32, BatchNorm folded: milliseconds a window, billions of operations a
+    second, and the milliseconds that the same operations take in a large product."""
+    model, limit = SyncNet("v2").eval(), peak()
+    rows: dict[str, dict[str, float]] = {}
+    inputs = {
+        "video": torch.rand(BATCH["v2"], 15, 224, 224).contiguous(memory_format=torch.channels_last),
+        "audio": torch.randn(AUDIO_BATCH, 1, MFCC_SIZE, WINDOW_MFCC),
+    }
+    streams = {"video": fold(model.video), "audio": fold(model.audio.get_submodule("network"))}
+    for side, stream in streams.items():
+        values, count, convolutions, pools = inputs[side], len(inputs[side]), 0, 0
+        for layer in stream.modules():
+            if any(layer.children()) or isinstance(layer, nn.Identity | nn.Flatten | nn.Unflatten):
+                values = layer(values) if isinstance(layer, nn.Flatten) else values
+                continue
+            function = functools.partial(layer, values)
+            out = function()
+            seconds = best_seconds({"": function})[""] / count
+            if isinstance(layer, nn.Conv2d):
+                convolutions += 1
+                name = f"{side}: conv{convolutions}"
+            elif isinstance(layer, nn.MaxPool2d):
+                pools += 1
+                name = f"{side}: pool{pools}"
+            else:
+                name = f"{side}: {'head' if out.dim() == 2 else 'ReLU'}"
+            row = rows.setdefault(name, {"ms": 0.0})
+            row["ms"] = round(row["ms"] + 1000 * seconds, 3)
+            if isinstance(layer, nn.Conv2d):
+                operations = 2 * out[0, 0].numel() * layer.weight.numel()
+                row["gflop_per_s"] = round(operations / seconds / 1e9, 1)
+                row["ms_at_product_rate"] = round(operations / limit / 1e6, 3)
+            values = out
+    rows["all"] = {
+        key: round(sum(row.get(key, 0.0) for row in rows.values()), 2) for key in ("ms", "ms_at_product_rate")
+    }
+    rows["product"] = {"gflop_per_s": round(limit, 1)}
+    return rows
+
+
 def make_video(path: Path, seconds: int = 36) -> None:
     """A talking head, 640x360 at 25 fps with sound, whose length is that of [Agrawal]'s example."""
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +263,7 @@ def main(
     content = json.loads(out.read_text()) if out.is_file() else {}
     content["machine"] = machine.describe()
     if what != "files":
-        content |= {"v2": released(), "layers": layers()}
+        content |= {"v2": released(), "layers": layers(), "layers_fp32": plain_layers()}
     if what != "windows":
         content["files"] = whole_files(small)
     print(json.dumps(content, indent=2))

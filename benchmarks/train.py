@@ -7,7 +7,9 @@ The data are made on the spot. Windows a second of the small model are also give
 layers (`v2`) in the same run, since a machine's speed is not the code's.
 """
 
+import functools
 import json
+import resource
 import tempfile
 import time
 from pathlib import Path
@@ -16,9 +18,10 @@ from typing import Annotated, cast
 import numpy as np
 import torch
 import typer
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks import machine
+from benchmarks.infer import best_seconds, peak
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.experiment import studies
@@ -121,8 +124,76 @@ def on_cpu(scratch: Path) -> dict:
         rates = result[f"{kind}_windows_per_s"]
         best = {name: max(rates[f"{name}_{precision}"] for precision in precisions) for name in ("small", "v2")}
         result[f"{kind}_small_over_v2"] = round(best["small"] / best["v2"], 1)
+    result["side_by_side"] = side_by_side(scratch)
+    result["memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    result["roofline"] = roofline(
+        {
+            "training": result["training_windows_per_s"]["small_fp32"],
+            "trainings side by side": result["side_by_side"]["windows_per_s"],
+            "inference": result["inference_windows_per_s"]["small_fp32"],
+        }
+    )
     result["timer_overhead"] = round(timer_overhead(result["median_step_ms"]), 6)
     return result
+
+
+def _beside(number: int, folder: Path) -> float:
+    """Windows a second of one of several trainings at the same time."""
+    split = studies.make_split(folder / str(number), 48, 75, SPECS["small"], number)
+    return training(split, TrainSettings(epochs=5, validate_every=5), folder / str(number))["samples_per_s"]
+
+
+def side_by_side(scratch: Path) -> dict:
+    """Windows a second, and the memory of the largest process, where a training a core runs at the same time, as the
+    filter's judges do."""
+    work = functools.partial(_beside, folder=scratch / "beside")
+    found = [rate for _, rate in parallel.run(work, range(parallel.cores()), workers=parallel.cores(), progress=False)]
+    for error in found:
+        if isinstance(error, Exception):
+            raise error
+    return {
+        "windows_per_s": round(sum(found)),
+        "memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
+    }
+
+
+@torch.inference_mode()
+def roofline(rates: dict) -> dict:
+    """What bounds `small` in fp32 on this processor: operations and memory traffic of a window, and their rates here.
+
+    Args:
+        rates: windows a second measured in this run, by what is done.
+    """
+    limit, flop = peak() * 1e9, size_of("small").gflop * 1e9
+    source = torch.randn(2**25)  # 128 MiB: no cache holds it
+    target = torch.empty_like(source)
+    bandwidth = 2 * source.nbytes / best_seconds({"copy": lambda: target.copy_(source)})["copy"]
+    moved = 0
+
+    def count(layer: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+        nonlocal moved
+        if not any(layer.children()):
+            moved += given[0].nbytes + out.nbytes  # read once and written once
+
+    model = SyncNet("small").eval()
+    with nn.modules.module.register_module_forward_hook(count):
+        model(torch.zeros(1, *model.spec.window), torch.zeros(1, WINDOW_MFCC, MFCC_SIZE))
+    return {
+        "product_gflop_per_s": round(limit / 1e9, 1),
+        "copy_gb_per_s": round(bandwidth / 1e9, 1),
+        "mflop_a_window": round(flop / 1e6, 1),
+        "mb_a_window": round(moved / 1e6, 2),
+        **{
+            what: {
+                "windows_per_s": round(rate),
+                "limit_by_products": round(limit / flop / passes),
+                "limit_by_memory": round(bandwidth / moved / passes),
+                "share_of_products": round(rate * flop * passes / limit, 3),
+            }
+            for what, rate in rates.items()
+            for passes in [1 if what == "inference" else PASSES]
+        },
+    }
 
 
 def ceilings(device: torch.device) -> dict:
