@@ -111,7 +111,7 @@ def run(
     describe: str = "",
     time_limit: Callable[[Item], float] | None = None,
     share: int = SHARE,
-) -> Iterator[tuple[Item, Result | Exception]]:
+) -> _Outcomes[Item, Result]:
     """Call a function on every item, and give each item with its result or its exception as it is done.
 
     One item's exception, or the death of the process that works on it, is that item's failure and nobody else's.
