@@ -10,7 +10,7 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.files import remove
 
 if TYPE_CHECKING:
-    from requests.adapters import Retry
+    from urllib3.util import Retry
 
 RETRIES = 5
 """How often an address that gives nothing new is asked again."""
@@ -76,7 +76,7 @@ def fetch(url: str, path: Path, md5: str = "", size: int = 0, progress: bool = T
 
 
 def _policy() -> "Retry":
-    from requests.adapters import Retry
+    from urllib3.util import Retry
 
     return Retry(total=RETRIES, backoff_factor=BACK_OFF, status_forcelist=_PASSING, retry_after_max=_PATIENCE)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from syncnet_lib.dataset import clips, extract, sources
 from syncnet_lib.dataset.settings import ExtractSettings
@@ -30,12 +30,14 @@ class Embedded:
         clip_id: its name.
         video, audio: a row a window of stride 1.
         truth: the true offset in frames.
+        speech: which frames carry speech; none where that is not known.
     """
 
     clip_id: str
     video: Float32[np.ndarray, "windows embedding"]
     audio: Float32[np.ndarray, "windows embedding"]
     truth: int = 0
+    speech: Bool[np.ndarray, "frames"] | None = None
 
 
 def embed(model: SyncNet, folder: Path, truths: Mapping[str, int]) -> list[Embedded]:
@@ -50,7 +52,7 @@ def embed(model: SyncNet, folder: Path, truths: Mapping[str, int]) -> list[Embed
     for clip_id, truth in truths.items():
         clip = clips.load(folder / clip_id)
         v, a = embed_clip(model, clip.mouth, clip.mfcc)
-        embedded.append(Embedded(clip_id, v, a, truth))
+        embedded.append(Embedded(clip_id, v, a, truth, clip.speech))
     return embedded
 
 
@@ -63,14 +65,13 @@ def verdicts(embedded: Iterable[Embedded], distances: Iterable[Float32[np.ndarra
 
     Returns:
         A row a clip: `clip_id`, `windows`, `truth`, `offset` (frames), `right` (within a frame), `confidence`,
-        `min_distance`, `means` (float32 by shift), and for each of `scoring.CLIP_FRAMES`, as text, the share of
-        stretches of that many frames that are placed within a frame (NaN for a shorter clip).
+        `min_distance`, `means` (float32 by shift), `distances` and `speech` as they were given, and the shares of
+        `placed`.
     """
     rows = []
     for clip, over_shifts in zip(embedded, distances, strict=True):
         means = scoring.mean_distances(over_shifts)
         found = scoring.offset(means)
-        placed = {frames: scoring.right_at(over_shifts, frames, clip.truth) for frames in scoring.CLIP_FRAMES}
         rows.append(
             {
                 "clip_id": clip.clip_id,
@@ -81,10 +82,37 @@ def verdicts(embedded: Iterable[Embedded], distances: Iterable[Float32[np.ndarra
                 "confidence": scoring.confidence(means),
                 "min_distance": float(np.nanmin(means)),
                 "means": means,
-                **{str(frames): right.mean() if len(right) else np.nan for frames, right in placed.items()},
+                "distances": over_shifts,
+                "speech": clip.speech,
+                **placed(over_shifts, clip.truth, clip.speech),
             }
         )
     return pd.DataFrame(rows)
+
+
+def placed(
+    distances: Float32[np.ndarray, "windows shifts"], truth: int, speech: Bool[np.ndarray, "frames"] | None
+) -> dict[str, float]:
+    """Share of a clip's stretches that are placed within a frame, for each of `scoring.CLIP_FRAMES`.
+
+    Args:
+        distances: NaN where masked.
+        truth: the clip's true offset, frames.
+        speech: which frames carry speech; None where that is not known.
+
+    Returns:
+        `K`, all stretches of K frames, and `K speech`, those of which at least half is speech; NaN for none.
+    """
+    shares = {}
+    for frames in scoring.CLIP_FRAMES:
+        right = scoring.right_at(distances, frames, truth)
+        shares[str(frames)] = float(right.mean()) if len(right) else np.nan
+        shares[f"{frames} speech"] = np.nan
+        # In a clip so short that some stretches reach no shift, it is not known which ones `right` tells of.
+        if speech is not None and len(right) and len(right) == len(distances) - frames + scoring.CLIP_FRAMES[0]:
+            spoken = np.lib.stride_tricks.sliding_window_view(speech, frames)[: len(right)].mean(axis=1) >= 0.5
+            shares[f"{frames} speech"] = float(right[spoken].mean()) if spoken.any() else np.nan
+    return shares
 
 
 def measure(embedded: Sequence[Embedded], vshift: int) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]:
@@ -122,7 +150,7 @@ def _swapped(embedded: Sequence[Embedded]) -> list[Embedded]:
     swapped = []
     for clip, other in zip(embedded, [*embedded[1:], embedded[0]], strict=True):
         length = min(len(clip.video), len(other.audio))
-        swapped.append(Embedded(clip.clip_id, clip.video[:length], other.audio[:length], other.truth))
+        swapped.append(Embedded(clip.clip_id, clip.video[:length], other.audio[:length], other.truth, clip.speech))
     return swapped
 
 
@@ -186,10 +214,20 @@ def held_out(data: Path) -> pd.DataFrame:
         data: the working folder. `raw/truth.csv` is read where the corpus is synthetic; other videos count as in sync.
 
     Returns:
-        A row a clip: `clip_id`, `video_id`, `kind` (clean, shifted, dubbed), `offset` (frames; NaN where dubbed).
+        A row a clip: `clip_id`, `video_id`, `kind` (clean, shifted, dubbed), `offset` (frames; NaN where dubbed),
+        `talker` (the video where nobody said who talks), and `test`: "unseen talkers", or "unseen clips" where the
+        talker is one of the training's, or unknown.
     """
+    speakers = pd.read_parquet(data / "clips" / "clips.parquet").set_index("clip_id").speaker
     index = pd.read_parquet(data / "pairs" / "test" / "index.parquet")
-    table = index[["clip_id", "video_id"]].join(known_noise.of(data).set_index("video_id"), on="video_id")
+    own = index.clip_id.map(speakers)
+    trained = set(pd.read_parquet(data / "pairs" / "train" / "index.parquet").clip_id.map(speakers))
+    index = index.assign(
+        talker=own.where(own != "", index.video_id),
+        test=np.where((own == "") | own.isin(trained), "unseen clips", "unseen talkers"),
+    )
+    known = known_noise.of(data).set_index("video_id")
+    table = index[["clip_id", "video_id", "talker", "test"]].join(known, on="video_id")
     unknown = table.kind.isna()
     return table.assign(kind=table.kind.mask(unknown, "clean"), offset=table.offset.astype(float).mask(unknown, 0.0))
 
@@ -351,9 +389,20 @@ def champion(folder: Path) -> tuple[str, float, str]:
     return name, float(best[name]), f"validation AUC {best[name]:.4f}, {others or 'the only model'}"
 
 
-def metrics(results: Results, rejected: pd.DataFrame, further: Extra) -> dict[str, Any]:
-    """All figures as plain values for JSON: a key a model, `gain`, `aperture`, `filter`, and `extra` where measured."""
+def metrics(results: Results, rejected: pd.DataFrame, further: Extra, calibrated: Mapping[str, Any]) -> dict[str, Any]:
+    """All figures as plain values for JSON.
+
+    Args:
+        results: of `compare`.
+        rejected: of `rejected_by_truth`.
+        further: of `extra`.
+        calibrated: of `calibration.summary`.
+
+    Returns:
+        A key a model, `gain`, `aperture`, `filter`, `calibration`, and `extra` where measured.
+    """
     content: dict[str, Any] = {**results.metrics, "gain": gain(results), "filter": rejected.to_dict("index")}
+    content["calibration"] = dict(calibrated)
     if further.results:
         content["extra"] = further.results.metrics
     return content

@@ -11,7 +11,9 @@ ROUNDS = 2000
 """Resamplings: the ends of a 95 % interval are then each told by 50 of them."""
 
 
-def bootstrap(values: Float[np.ndarray, "clips"], seed: int = 0, level: float = 0.95) -> dict[str, float]:
+def bootstrap(
+    values: Float[np.ndarray, "clips"], seed: int = 0, level: float = 0.95, groups: Sequence[str] | None = None
+) -> dict[str, float]:
     """Mean over clips, and the interval in which it lies when other clips of the same kind are drawn.
 
     The percentile bootstrap: the clips are drawn again with replacement, and the middle `level` of the means is taken.
@@ -20,14 +22,19 @@ def bootstrap(values: Float[np.ndarray, "clips"], seed: int = 0, level: float = 
         values: one a clip; NaN is left out.
         seed: of the drawing.
         level: share of the means between the ends.
+        groups: of each clip, such as its talker; whole groups are drawn then. None: each clip by itself.
 
     Returns:
         `mean`, `low`, `high`.
     """
-    known = values[~np.isnan(values)]
-    drawn = np.random.default_rng(seed).integers(len(known), size=(ROUNDS, len(known)))
-    low, high = np.quantile(known[drawn].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return {"mean": float(known.mean()), "low": float(low), "high": float(high)}
+    known = ~np.isnan(values)
+    names = np.arange(len(values)) if groups is None else np.asarray(groups)
+    _, group = np.unique(names[known], return_inverse=True)
+    counts, sums = np.bincount(group), np.bincount(group, values[known])
+    drawn = np.random.default_rng(seed).integers(len(counts), size=(ROUNDS, len(counts)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return {"mean": float(values[known].mean()), "low": float(low), "high": float(high)}
 
 
 def genuine_and_shifted(

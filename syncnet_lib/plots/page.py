@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from syncnet_lib.plots.sheet import document
-from syncnet_lib.plots.tables import comparison, controls, verdict
+from syncnet_lib.plots.tables import calibration, comparison, controls, verdict
 
 
 def png(figure: Figure) -> bytes:
@@ -118,6 +118,9 @@ def experiment(reports: Path) -> str:
         "## Baseline and control",
         "What mouth aperture and loudness tell without learning, and what a model still finds in another clip's audio.",
         controls(found),
+        "## What a confidence is worth",
+        "The confidence from which 95 % of the refined model's answers are right, by seconds of speech of a talker.",
+        calibration(found["calibration"]),
         "## What the filter rejected",
         "Which clips are dubbed or shifted is known for synthetic videos only, and read by no earlier stage.",
         pd.DataFrame.from_dict(found["filter"], orient="index").rename_axis("clips are"),

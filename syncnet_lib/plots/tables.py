@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from syncnet_lib.model import scoring
+
 
 def shapes(**arrays: np.ndarray) -> pd.DataFrame:
     """Arrays side by side.
@@ -45,6 +47,63 @@ def comparison(metrics: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
             "windows": figures["windows"],
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+PUBLISHED = {
+    "SyncNet [Chung16], 13.6 M": (75.8, 82.3, 87.6, 91.8, 94.5, 96.1),
+    "Perfect Match [Chung19], 13.6 M": (88.1, 93.8, 96.4, 97.9, 98.7, 99.1),
+    "AVST [Chen21], 42.4 M": (92.0, 95.5, 97.7, 98.8, 99.3, 99.6),
+    "VocaLiST [Kadandale22], 80.1 M": (92.8, 96.7, 98.4, 99.3, 99.6, 99.8),
+}
+"""Per cent within a frame on LRS2 for K = 5, 7 ... 15, as printed in the papers; parameters of the network."""
+
+
+def by_the_book(table: pd.DataFrame) -> pd.DataFrame:
+    """What papers report, and what they reported.
+
+    Args:
+        table: of `protocol.by_the_book`.
+
+    Returns:
+        A row a test, model and kind of windows: percentages with intervals, AUC, clips and talkers as text; below them
+        `PUBLISHED`.
+    """
+    shares = {key: f"K={key}" for key in map(str, scoring.CLIP_FRAMES)} | {"clip": "whole clip"}
+    rows = []
+    for row in table.to_dict("records"):
+        cells = {title: _percent(row[key]["mean"], row[key]) for key, title in shares.items() if row[key] == row[key]}
+        auc = {"AUC": f"{row['auc']:.3f}"} if row["auc"] == row["auc"] and row["auc"] is not None else {}
+        about = {"videos": row["test"], "network": row["model"], "windows": row["windows"]}
+        rows.append({**about, **cells, **auc, "clips": str(row["clips"]), "talkers": str(row["talkers"])})
+    for name, values in PUBLISHED.items():
+        printed = {f"K={key}": f"{value:.1f}" for key, value in zip(scoring.CLIP_FRAMES, values, strict=True)}
+        rows.append({"videos": "published, on LRS2", "network": name, "windows": "all", **printed})
+    columns = ["videos", "network", "windows", *shares.values(), "AUC", "clips", "talkers"]
+    text = pd.DataFrame(rows).reindex(columns=columns).astype(object)
+    return text.where(text.notna(), "").set_index(columns[:3])
+
+
+def calibration(summary: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """What confidence means 95 % right.
+
+    Args:
+        summary: of `calibration.summary`.
+
+    Returns:
+        A row a length, as text.
+    """
+    rows = {}
+    for seconds, row in summary.items():
+        known = {name: "–" if row[name] is None else f"{row[name]:.3f}" for name in ("confidence", "mixed")}
+        shares = {name: "–" if row[name] is None else f"{100 * row[name]:.1f}" for name in ("right", "above")}
+        rows[f"{seconds} s"] = {
+            "stretches": row["stretches"],
+            "right (%)": shares["right"],
+            "95 % right from confidence": known["confidence"],
+            "reached by (%)": shares["above"],
+            "with another's sound in every other stretch": known["mixed"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("speech")
 
 
 def _percent(share: float, interval: Mapping[str, float] | None) -> str:

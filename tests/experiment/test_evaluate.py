@@ -11,11 +11,12 @@ import torch
 from syncnet_lib import files
 from syncnet_lib.dataset import clips
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import baseline, evaluate
+from syncnet_lib.experiment import baseline, evaluate, failures, protocol
 from syncnet_lib.experiment.evaluate import Embedded
 from syncnet_lib.experiment.settings import EvaluateSettings
 from syncnet_lib.media import features
 from syncnet_lib.model.networks import SyncNet
+from syncnet_lib.plots import tables
 from tests import packed
 
 
@@ -59,6 +60,10 @@ def working_folder(tmp_path: Path) -> Path:
     )
     verdict.to_parquet(tmp_path / "filter" / "windows.parquet")
     pd.DataFrame({"clip_id": ["d", "e"], "moved": [4.25, 0.0]}).to_parquet(tmp_path / "filter" / "clips.parquet")
+    speakers = {"a": "anna", "b": "", "c": "anna", "d": "dora", "e": "dora"}
+    (tmp_path / "clips").mkdir()
+    manifest = pd.DataFrame({"clip_id": list(speakers), "speaker": list(speakers.values())})
+    manifest.to_parquet(tmp_path / "clips" / "clips.parquet")
     for seed, (name, offset) in enumerate({"a": 0, "b": 5, "c": 0}.items()):
         write_clip(tmp_path / "clips" / name, seed, offset)
     return tmp_path
@@ -69,6 +74,11 @@ def test_held_out_clips_carry_their_truth(working_folder):
     assert table.kind.to_dict() == {"a": "clean", "b": "shifted", "c": "dubbed"}
     assert table.offset["b"] == 5
     assert np.isnan(table.offset["c"])
+    assert table.talker.to_dict() == {"a": "anna", "b": "vb", "c": "anna"}
+    assert table.test.to_dict() == {"a": "unseen talkers", "b": "unseen clips", "c": "unseen talkers"}
+    manifest = working_folder / "clips" / "clips.parquet"
+    pd.read_parquet(manifest).replace("dora", "anna").to_parquet(manifest)
+    assert set(evaluate.held_out(working_folder).test) == {"unseen clips"}
 
 
 def test_real_videos_count_as_in_sync(working_folder):
@@ -115,7 +125,8 @@ def test_models_side_by_side(working_folder):
     assert curves["base"].shape == (21,)
     assert "the refined model finds" in title
     none = evaluate.Extra(None, pd.DataFrame(), pd.DataFrame())
-    content = evaluate.metrics(results, evaluate.rejected_by_truth(working_folder), none)
+    content = evaluate.metrics(results, evaluate.rejected_by_truth(working_folder), none, {"1": {"right": 1.0}})
+    assert content["calibration"] == {"1": {"right": 1.0}}
     assert json.loads(json.dumps(content))["filter"]["dubbed"]["rejected"] == 2
     for name in models:
         low, high = content[name]["intervals"]["15"].values()
@@ -129,6 +140,46 @@ def test_models_side_by_side(working_folder):
     assert tables["roc"].base.iloc[-1] == 100.0
     assert tables["shifts"]["shift"].tolist() == list(range(10, -11, -1))
     assert evaluate.headline(content)["clip"] == pytest.approx(100 * content["refined"]["clip_accuracy"], abs=0.1)
+
+
+def test_what_papers_report(working_folder):
+    torch.manual_seed(0)
+    models = {"base": SyncNet("small").eval()}
+    table, settings = evaluate.held_out(working_folder), EvaluateSettings(vshift=10)
+    results = evaluate.compare(models, working_folder / "clips", table, settings)
+    tests = protocol.groups(models, working_folder, table, results, settings)
+    assert {name: found.metrics["base"]["clips"] for name, found in tests.items()} == {
+        "unseen clips": 1,
+        "unseen talkers": 1,
+    }
+    alone = protocol.groups(models, working_folder, table.assign(test="unseen clips"), results, settings)
+    assert alone["unseen clips"] is results
+    rows = protocol.by_the_book({"unseen clips": results, "other footage": results}, {"a": "anna"})
+    assert rows.test.value_counts().to_dict() == {"unseen clips": 4, "other footage": 4}
+    by_windows = rows[(rows.test == "unseen clips") & (rows.model == "base")].set_index("windows")
+    assert by_windows.talkers["all"] == 2, "a clip of nobody's is one of its own"
+    assert by_windows["15"]["speech"]["mean"] == by_windows["15"]["all"]["mean"], "all of these clips is speech"
+    shown = tables.by_the_book(rows)
+    assert shown.loc[("unseen clips", "aperture", "all"), "whole clip"] == "100.0 (100–100)"
+    assert shown.loc[("published, on LRS2", "SyncNet [Chung16], 13.6 M", "all"), "K=15"] == "96.1"
+
+
+def test_stretches_count_where_half_of_them_is_speech():
+    distances = np.ones((20, 31), np.float32)
+    distances[:10, 15] = 0  # right in the first half, and at another offset in the second
+    distances[10:, 3] = 0
+    half = np.arange(24) < 12
+    shares = evaluate.placed(distances, 0, half)
+    assert shares["5"] == 0.5
+    assert shares["5 speech"] == 1.0
+    assert np.isnan(evaluate.placed(distances, 0, None)["5 speech"])
+    assert np.isnan(evaluate.placed(distances, 0, np.zeros(24, bool))["15 speech"])
+
+
+def test_the_worst_clips_come_first():
+    table = pd.DataFrame({"right": [True, False, True, False], "confidence": [0.5, 0.1, 0.2, 0.3]})
+    results = evaluate.Results({}, {"refined": table}, {})
+    assert list(failures.worst(results, "refined", 3).index) == [3, 1, 2]
 
 
 def test_the_champion_is_chosen_on_validation_data(tmp_path):

@@ -45,3 +45,13 @@ def test_a_shift_beyond_the_clip_is_no_distance() -> None:
     distances = clips(0.0)
     distances[0][:5, 0] = np.nan
     assert len(statistics.genuine_and_shifted(distances)[1]) == 12 * 70 * 28 - 5
+
+
+def test_groups_are_drawn_whole() -> None:
+    values = np.array([0.0, 0.0, 0.0, 1.0])
+    one = statistics.bootstrap(values)
+    two = statistics.bootstrap(values, groups=["a", "a", "a", "b"])
+    assert one["mean"] == two["mean"] == 0.25
+    assert (two["low"], two["high"]) == (0.0, 1.0), "a talker alone, or the other"
+    assert one["high"] < 1.0
+    assert statistics.bootstrap(np.append(values, np.nan), groups=[*"aaabc"]) == two

@@ -13,6 +13,7 @@ METRICS = {
     "refined": {**MODEL, "clip_accuracy": 1.0, "intervals": {**INTERVALS, "clip": {"low": 0.9, "high": 1.0}}},
     "aperture": {"clip_accuracy": 0.7, "clips": 20},
     "gain": {"mean": 0.03, "low": -0.01, "high": 0.07},
+    "calibration": {"1": {"stretches": 40, "right": 0.8, "confidence": 0.1, "above": 0.7, "mixed": None}},
     "filter": {"clean": {"clips": 3, "positives": 10, "rejected": 1, "rejected_share": 0.1}},
 }
 CURVE = np.abs(np.arange(-15, 16)).astype(np.float32)
