@@ -7,13 +7,14 @@ from it.
 import ast
 import functools
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
 """Folder of the package."""
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     """Every module of the package: its name below the package ("media.decode", "cli") to its file."""
     files = sorted(PACKAGE.rglob("*.py"))
@@ -32,12 +33,22 @@ def imported(source: str) -> set[str]:
     """
     known = modules()
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in _statements(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found |= {_module(f"{node.module}.{alias.name}", known) for alias in node.names}
         elif isinstance(node, ast.Import):
             found |= {_module(alias.name, known) for alias in node.names}
     return found - {""}
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """Every statement, of any depth; not the expressions in them, which are most of a tree and import nothing."""
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            todo += getattr(node, part, ())
 
 
 def _module(dotted: str, known: Iterable[str]) -> str:
@@ -50,9 +61,13 @@ def _module(dotted: str, known: Iterable[str]) -> str:
 
 
 @functools.cache
+def _imports_of(name: str) -> frozenset[str]:
+    return frozenset(imported(modules()[name].read_text(encoding="utf-8")) - {name})
+
+
 def graph() -> dict[str, frozenset[str]]:
     """Each module of the package and those that it imports."""
-    return {name: frozenset(imported(file.read_text(encoding="utf-8")) - {name}) for name, file in modules().items()}
+    return {name: _imports_of(name) for name in modules()}
 
 
 def closure(names: Iterable[str], without: Collection[str] = ()) -> set[str]:
@@ -66,7 +81,7 @@ def closure(names: Iterable[str], without: Collection[str] = ()) -> set[str]:
     todo = set(names).difference(without)
     while todo:
         found |= todo
-        todo = set().union(*(graph()[name] for name in todo)).difference(found, without)
+        todo = set().union(*map(_imports_of, todo)).difference(found, without)
     return found
 
 
