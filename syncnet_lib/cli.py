@@ -16,6 +16,7 @@ import typer
 import typer.core
 import typer.exceptions
 
+from syncnet_lib import parallel, verbosity
 from syncnet_lib.experiment import cli as experiment
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ TRACES.addHandler(logging.StreamHandler())
 
 MEASURE, WORKSPACE = "Measure", "Training workspace"
 """Groups of commands in `syncnet --help`."""
-PART, SOUND, FACES = "Part of a video", "Which sound", "Faces"
+RESULTS, GATE, PART, SOUND, FACES = "Results", "Pass or fail", "Part of a video", "Which sound", "Faces"
 """Groups of options of `syncnet offset`."""
 
 
@@ -61,6 +62,8 @@ class Boundary(typer.core.TyperGroup):
             TRACES.debug("", exc_info=True)
             print(f"error: {explained(error, f'syncnet {ctx.invoked_subcommand}')}", file=sys.stderr)
             raise typer.Exit(ERROR) from None
+        finally:
+            verbosity.say(f"{ctx.invoked_subcommand}: over")
 
 
 app = typer.Typer(
@@ -89,14 +92,18 @@ def common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress: results, notes and errors only")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="tell what is done, with what, and how long each phase takes")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="show where an unexpected error came from")] = False,
 ) -> None:
     """Are lips and sound in sync? Measure, correct and show the offset of talking-head videos."""
     TRACES.setLevel(logging.DEBUG if debug else logging.INFO)
     if quiet:
-        from syncnet_lib import parallel
-
-        os.environ[parallel.QUIET] = "1"
+        os.environ[verbosity.QUIET] = "1"
+    if verbose:
+        verbosity.begin()
+        verbosity.say(f"Python {sys.version.split()[0]} on {sys.platform}, {parallel.cores()} cores")
 
 
 In = Annotated[Path, typer.Argument(help="a video")]
@@ -105,8 +112,12 @@ Paths = Annotated[list[str], typer.Argument(help="videos, folders, patterns")]
 Checkpoint = Annotated[str, typer.Option(help="small, base, refined, or a file")]
 Cropped = Annotated[bool, typer.Option("--cropped", help="face crops: videos, or folders of frames with audio.wav")]
 Vshift = Annotated[int, typer.Option(min=1, help="frames of 40 ms searched to each side")]
-Json = Annotated[Path | None, typer.Option("--json", help="JSON to a new file or - : a line a video")]
-Csv = Annotated[Path | None, typer.Option("--csv", help="CSV to a new file or - : a row a face track")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="JSON to a new file or - : a line a video", rich_help_panel=RESULTS)
+]
+Csv = Annotated[
+    Path | None, typer.Option("--csv", help="CSV to a new file or - : a row a face track", rich_help_panel=RESULTS)
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="processes; by default one a core")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where the network runs")]
 
@@ -123,26 +134,34 @@ def offset(
     ] = None,
     json_to: Json = None,
     csv_to: Csv = None,
-    plot: Annotated[Path | None, typer.Option(help="a picture a video into a new folder")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="a picture a video into a new folder", rich_help_panel=RESULTS)
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="a page a video, an index, JUnit XML, editor markers, RTTM into a new folder")
+        Path | None,
+        typer.Option(
+            help="a page a video, an index, JUnit XML, editor markers, RTTM into a new folder", rich_help_panel=RESULTS
+        ),
     ] = None,
     markers: Annotated[
-        Literal["csv", "edl", "otio"], typer.Option(help="form of the editor markers in the report")
+        Literal["csv", "edl", "otio"],
+        typer.Option(help="form of the editor markers in the report", rich_help_panel=RESULTS),
     ] = "csv",
     workers: Workers = None,
     device: Device = "auto",
     tolerance: Annotated[
         int | None,
-        typer.Option(min=0, help="exit with 1 if any part of a video is off by more frames"),
+        typer.Option(min=0, help="exit with 1 if any part of a video is off by more frames", rich_help_panel=GATE),
     ] = None,
     standard: Annotated[
-        str | None, typer.Option(help="ebu-r37, atsc, bt1359-detect, bt1359-accept or a .yaml file: pass or fail")
+        str | None,
+        typer.Option(help="ebu-r37, atsc, bt1359-detect, bt1359-accept or a .yaml file", rich_help_panel=GATE),
     ] = None,
     early: Annotated[
-        float | None, typer.Option(min=0, help="in place of a standard: ms the sound may be ahead")
+        float | None,
+        typer.Option(min=0, help="in place of a standard: ms the sound may be ahead", rich_help_panel=GATE),
     ] = None,
-    late: Annotated[float | None, typer.Option(min=0, help="and ms it may be behind")] = None,
+    late: Annotated[float | None, typer.Option(min=0, help="and ms it may be behind", rich_help_panel=GATE)] = None,
     start: Annotated[float, typer.Option(min=0, help="seconds from which is measured", rich_help_panel=PART)] = 0.0,
     end: Annotated[float, typer.Option(min=0, help="seconds up to which; 0 for the end", rich_help_panel=PART)] = 0.0,
     sample: Annotated[

@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from syncnet_lib import verbosity
 from syncnet_lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ THREADS = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 TIMED_OUT = 124
 """Exit code of a process that ends itself because its work takes longer than its time limit; that of timeout(1)."""
 
-QUIET = "SYNCNET_QUIET"
-"""Environment: no bars, in this process and those that it starts."""
-
 
 class WorkerLost(Exception):
     """The process that worked on an item died: killed, out of memory, or crashed in native code."""
@@ -51,15 +49,6 @@ def lost(exit_code: int | None) -> WorkerLost | TimeoutError:
         if exit_code is not None and exit_code < 0:
             return WorkerLost(f"the process that works on it was ended by {signal.Signals(-exit_code).name}")
     return WorkerLost("the process that works on it died")
-
-
-def shown(progress: bool) -> bool:
-    """Whether a bar is shown: never where the user asked for quiet, here or in the process that started this one.
-
-    Args:
-        progress: whether there would be one.
-    """
-    return progress and QUIET not in os.environ
 
 
 def cores() -> int:
@@ -141,10 +130,11 @@ def run(
         count, note = carried(min(workers, len(todo)), share, free_memory())
         if note:
             print(f"note: {note}", file=sys.stderr)
+        verbosity.say(f"processes: {count} for {len(todo)} items")
         done = _processes(function, todo, count, time_limit)
     # Closing the generator on the way out stops the workers at once, also for Ctrl-C.
     with tqdm(
-        total=len(todo), desc=describe or None, disable=not todo or not shown(progress), dynamic_ncols=True
+        total=len(todo), desc=describe or None, disable=not todo or not verbosity.shown(progress), dynamic_ncols=True
     ) as bar:
         try:
             for pair in done:

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from pathlib import Path
 import av
 import jsonschema
 import pytest
+import typer
 
 import syncnet_lib
-from syncnet_lib import cli
+from syncnet_lib import cli, verbosity
 from syncnet_lib.measurement import result
 from syncnet_lib.media import decode, remux
 from syncnet_lib.media.clock import FPS
@@ -77,6 +79,23 @@ def test_one_video_for_people_and_for_scripts(syncnet, late, model):
     content = json.loads(out)
     jsonschema.validate(content, json.loads(result.SCHEMA.read_text()))
     assert content == syncnet_lib.measure(late / "late.mp4", str(model), device="cpu").to_dict()
+
+
+def test_verbose_tells_with_what_and_how_long(syncnet, late, monkeypatch):
+    monkeypatch.setenv(verbosity.VERBOSE, "")  # and taken away again
+    code, out, err = syncnet("--verbose", "offset", late / "late.mp4")
+    assert code == 0
+    assert "late.mp4" in out
+    for said in ("cores", "numpy on the CPU", "1 of 1 videos", "video embeddings", "pictures decoded", "offset: over"):
+        assert said in err
+    assert all(re.match(r"\[ *[\d.]+ s\] ", line) for line in err.splitlines())
+
+
+@pytest.mark.parametrize("name", sorted(typer.main.get_command(cli.app).commands))
+def test_every_command_has_an_example_that_parses(name):
+    command = typer.main.get_command(cli.app).commands[name]
+    (example,) = re.findall(rf"Example: syncnet {name}\b(.*)", command.help or "")
+    command.make_context(name, shlex.split(re.split(r"&&|, then", example)[0]))
 
 
 def test_exit_codes(syncnet, late, talkers):

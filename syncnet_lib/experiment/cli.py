@@ -34,7 +34,10 @@ def stage(
         str, typer.Option(help="working folder; in any but data the notebook's own small parameters hold")
     ] = PIPELINE,
 ) -> None:
-    """Execute a stage's notebook with the parameters of params.yaml: what dvc.yaml runs."""
+    """Execute a stage's notebook with the parameters of params.yaml: what dvc.yaml runs.
+
+    Example: syncnet stage train notebooks/04_train.ipynb
+    """
     signal.signal(signal.SIGTERM, _stop)  # as Ctrl-C: the kernel must not outlive this process
     with _workspace(name):
         from syncnet_lib.experiment import stages
@@ -43,7 +46,10 @@ def stage(
 
 
 def check() -> None:
-    """Check all of params.yaml, for every profile, and dvc.yaml: before the first stage, not after an hour."""
+    """Check all of params.yaml, for every profile, and dvc.yaml: before the first stage, not after an hour.
+
+    Example: syncnet check && dvc repro
+    """
     with _workspace("check"):
         from syncnet_lib.experiment import stages
 
@@ -58,6 +64,8 @@ def doctor(
     """Examine the clips before hours of training: talkers, speech, sources with an offset of their own, off-sync clips.
 
     Exit code 1 where training will suffer.
+
+    Example: syncnet doctor --limit 50
     """
     with _workspace("doctor"):
         from syncnet_lib.dataset.pairs_settings import PairsSettings
@@ -91,7 +99,10 @@ def spoil(
     most_shift: Annotated[float, typer.Option(help="frames")] = 15,
     seed: int = 0,
 ) -> None:
-    """Spoil clips in a known way, to see what the filter makes of them; nothing in the clips tells which."""
+    """Spoil clips in a known way, to see what the filter makes of them; nothing in the clips tells which.
+
+    Example: syncnet spoil data/clips spoilt/clips spoilt/truth.csv --share 0.3 --kinds dubbed,shifted
+    """
     with _workspace("spoil"):
         from syncnet_lib.dataset import noise
 
@@ -102,7 +113,10 @@ def spoil(
 
 
 def cells() -> None:
-    """Write into dvc.yaml what is derived from the code: after editing a notebook or its imports."""
+    """Write into dvc.yaml what is derived from the code: after editing a notebook or its imports.
+
+    Example: syncnet cells
+    """
     with _workspace("cells"):
         from syncnet_lib.experiment import pipeline
 
@@ -111,7 +125,10 @@ def cells() -> None:
 
 
 def results() -> None:
-    """Print the table of base against refined model, and where the report is."""
+    """Print the table of base against refined model, and where the report is.
+
+    Example: syncnet results
+    """
     with _workspace("results"):
         import pandas as pd
 
@@ -168,7 +185,10 @@ def export(
     out: Annotated[Path, typer.Argument(help="a new folder")],
     data: Annotated[Path, typer.Option(help="working folder with clips and pairs")] = Path(PIPELINE),
 ) -> None:
-    """Write the clips as [Agrawal] stores them: a folder a clip, with audio.wav, audio.npy and frames/."""
+    """Write the clips as [Agrawal] stores them: a folder a clip, with audio.wav, audio.npy and frames/.
+
+    Example: syncnet export exchanged/
+    """
     with _workspace("export"):
         from syncnet_lib.dataset import exchange
 
@@ -181,7 +201,10 @@ def adapt(
     checkpoint: Annotated[str, typer.Option(help="the one to start from: small, base, refined, or a file")] = "small",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="where the network is trained")] = "auto",
 ) -> None:
-    """Train a checkpoint for certain people on their own videos, in minutes; use it with --checkpoint."""
+    """Train a checkpoint for certain people on their own videos, in minutes; use it with --checkpoint.
+
+    Example: syncnet adapt videos/ anna.safetensors
+    """
     with _workspace("adapt"):
         from syncnet_lib import parallel
         from syncnet_lib.experiment import adapt as adaptation

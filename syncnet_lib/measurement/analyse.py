@@ -22,7 +22,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from pydantic import Field
 
-from syncnet_lib.errors import InputError
+from syncnet_lib import verbosity
+from syncnet_lib.errors import InputError, shown
 from syncnet_lib.measurement import fine, stream
 from syncnet_lib.measurement.inputs import check
 from syncnet_lib.measurement.settings import WatchSettings
@@ -36,12 +37,15 @@ from syncnet_lib.media.timecode import Timecode
 from syncnet_lib.model import scoring
 from syncnet_lib.model.light import Small, SmallEmbedder
 from syncnet_lib.model.spec import Asked
+from syncnet_lib.stopwatch import Stopwatch
 
 if TYPE_CHECKING:  # whose torch takes longer to import than a short video to measure
     from syncnet_lib.model.embed import Embedder
     from syncnet_lib.model.networks import SyncNet
 
 Edges = Literal["mask", "zero"]
+PHASES = WAITING, SOUND, LIPS, DISTANCES = "waiting for frames", "MFCC", "video embeddings", "audio and distances"
+"""What the time of a measurement goes into, as --verbose tells it."""
 
 
 class InferSettings(WatchSettings):
@@ -156,17 +160,22 @@ def watched(
     if events is None:
         events = stream.watch(path, settings, model.spec.crop, settings.cropped, lead, progress)
     with tempfile.TemporaryDirectory(prefix="syncnet-") as scratch:
-        events = iter(events)
-        soundtrack = listen(path, events, Path(scratch) / "audio.raw", lead)
+        watch = Stopwatch(PHASES)
+        events = watch.each(WAITING, events)
+        with watch.phase(SOUND):
+            soundtrack = listen(path, events, Path(scratch) / "audio.raw", lead)
         video = Watched(path, model, settings, soundtrack, Path(scratch))
         for event in events:
             if isinstance(event, TrackCrops):
-                video.add(event)
+                with watch.phase(LIPS):
+                    video.add(event)
             elif isinstance(event, TrackEnd):
-                video.end(event)
+                with watch.phase(DISTANCES):
+                    video.end(event)
             elif isinstance(event, stream.VideoEnd):
                 video.frames, video.timecode, video.looked = event.frames, event.timecode, event.looked
                 soundtrack.report.add(event.report)
+        verbosity.say(f"{shown(path)}: {video.frames} frames measured: {verbosity.spent(watch.seconds)}")
         yield video
 
 

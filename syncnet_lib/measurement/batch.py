@@ -24,7 +24,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from syncnet_lib import files, parallel, prefetch
+from syncnet_lib import files, parallel, prefetch, verbosity
 from syncnet_lib.errors import InputError, shown
 from syncnet_lib.failures import explained
 from syncnet_lib.measurement import checkpoints, inputs, journal
@@ -112,6 +112,7 @@ def run(paths: Sequence[Path], options: Options, workers: int | None, kept: Jour
                 todo.append(_Job(path, options, progress=len(paths) == 1, events=events))
             else:
                 yield result
+        verbosity.say(f"{len(todo)} of {len(paths)} videos to measure{', decoded beside the network' if alone else ''}")
         count = 0 if alone else workers or parallel.cores()
         for job, done in parallel.run(
             _work, todo, workers=count, progress=len(paths) > 1, describe="measure", share=SHARES[info.name]

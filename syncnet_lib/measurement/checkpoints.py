@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncnet_lib import files
+from syncnet_lib import files, verbosity
 from syncnet_lib.measurement.result import ModelInfo
 from syncnet_lib.model import named
 
@@ -84,7 +84,12 @@ def _load(name: str, path: Path, device: str, _version: tuple[int, int]) -> "tup
     if info.name == "small" and device == "cpu":
         from syncnet_lib.model.light import Small
 
+        verbosity.say(f"checkpoint {name} ({info.name}, {path}): numpy on the CPU")
         return Small(path), info
+    import torch
+
     from syncnet_lib.model import checkpoint
 
+    threads = f", {torch.get_num_threads()} threads" if device == "cpu" else ""
+    verbosity.say(f"checkpoint {name} ({info.name}, {path}): torch {torch.__version__} on {device}{threads}")
     return checkpoint.load(path, device), info

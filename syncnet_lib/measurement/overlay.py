@@ -12,7 +12,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 from tqdm import tqdm
 
-from syncnet_lib import parallel
+from syncnet_lib import verbosity
 from syncnet_lib.measurement.analyse import Analysis
 from syncnet_lib.measurement.result import Result, TrackResult
 from syncnet_lib.media import decode, encode, remux
@@ -60,7 +60,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
         waiting = remux.packets(source, sounds, path)
         sound = next(waiting, None)
         drawn = tqdm(
-            _drawn(path, found, result), out.name, found.frames, unit="frame", disable=not parallel.shown(progress)
+            _drawn(path, found, result), out.name, found.frames, unit="frame", disable=not verbosity.shown(progress)
         )
         for packet in encoded(video, iter(drawn)):
             remux.move(packet, later)

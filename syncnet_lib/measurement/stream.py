@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float32, Int16, UInt8
 from tqdm import tqdm
 
-from syncnet_lib import parallel
+from syncnet_lib import verbosity
 from syncnet_lib.dataset import exchange
-from syncnet_lib.errors import InputError
+from syncnet_lib.errors import InputError, shown
 from syncnet_lib.faces.crops import FACE_SIZE
 from syncnet_lib.faces.settings import TrackSettings
 from syncnet_lib.faces.shots import Cut, find_cuts
@@ -32,6 +32,7 @@ from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
 from syncnet_lib.media.report import Note, Report
 from syncnet_lib.media.timecode import Timecode, timecode_of
+from syncnet_lib.stopwatch import Stopwatch
 
 Crop = Literal["mouth", "face"]
 Progress = bool | Callable[[float], None]
@@ -171,21 +172,23 @@ def see(
     pictures, length = _pictures(path, bool(progress), report)
     if callable(progress):
         pictures = _told(pictures, length, progress)
-    elif parallel.shown(bool(progress)):
+    elif verbosity.shown(bool(progress)):
         # In a terminal only: a file of output has no use for a bar of seconds.
         pictures = tqdm(pictures, path.name, length, unit="frame", dynamic_ncols=True, leave=False, disable=None)
     count = 0
+    watch = Stopwatch(("pictures", "faces"))
 
     def counted() -> Iterator[Picture]:
         nonlocal count
-        for picture in pictures:
+        for picture in watch.each("pictures", pictures):
             count += 1
             yield picture
 
     def followed(pictures: Iterable[Picture]) -> Iterator[TrackCrops | TrackEnd]:
         return _whole(pictures) if cropped and crop == "face" else _followed(pictures, settings, crop, cropped)
 
-    yield from _stretches(counted(), spans, followed)
+    yield from watch.each("faces", _stretches(counted(), spans, followed))
+    verbosity.say(f"{shown(path)}: {count} pictures decoded: {verbosity.spent(watch.seconds)}")
     if not settings.whole:
         report.notes.append(Note(0.0, f"measured: {part.spoken(spans)}"))
     looked = tuple((first, min(stop or count, count)) for first, stop in spans if first < count)

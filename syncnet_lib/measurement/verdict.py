@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from syncnet_lib import verbosity
 from syncnet_lib.errors import shown
 from syncnet_lib.measurement import far, finding, fine
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, Watched, watched
@@ -322,6 +323,7 @@ def examine(
         near = judge(path, found, info, settings)
         if settings.edges == "zero" or _settled(near, info):
             return found, near
+        verbosity.say(f"{shown(path)}: so far {near.verdict}; all offsets within ±{FAR} frames are tried")
         return _further(path, video, found, near, info, settings)
 
 
