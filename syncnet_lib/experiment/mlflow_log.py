@@ -14,7 +14,6 @@ from ruamel.yaml import YAML
 from syncnet_lib.experiment import config, registry
 from syncnet_lib.experiment.outbox import Outbox, Undelivered
 from syncnet_lib.experiment.store import answering, client_of, flat, reach, uri
-from syncnet_lib.files import sha256
 from syncnet_lib.paths import PIPELINE
 
 if TYPE_CHECKING:
@@ -162,8 +161,8 @@ def start(
                 return _open(Run(client, begun, root))
         if resumed and (left_by := _unfinished(client, experiment_id, stage)):
             tags["resumed_from"] = left_by
-        if filtered_by and (teacher := _trained(client, filtered_by)):
-            tags["filtered_by"] = teacher
+        if filtered_by and (teacher := registry.version_of(client, filtered_by)):
+            tags["filtered_by"] = str(teacher.run_id)
         run_id = client.create_run(experiment_id, tags=tags).info.run_id
         client.log_batch(run_id, params=[Param(name, str(value)) for name, value in settings.items()])
         client.log_inputs(run_id, datasets=_datasets(stage, root))
@@ -372,9 +371,3 @@ def _unfinished(client: "MlflowClient", experiment_id: str, stage: str) -> str:
     if runs[0].info.status == "RUNNING":
         client.set_terminated(runs[0].info.run_id, "KILLED")  # it had no time to say so itself
     return str(runs[0].info.run_id)
-
-
-def _trained(client: "MlflowClient", path: Path) -> str:
-    """Id of the run that registered a model file; "" if none did."""
-    versions = client.search_model_versions(f"tags.sha256 = '{sha256(path)}'", max_results=1)
-    return str(versions[0].run_id) if versions else ""

@@ -152,7 +152,7 @@ def check_derived(name: str, root: Path, file: str = FILES[0]) -> None:
 def taken_away(name: str, root: Path) -> str:
     """The commands that bring back what DVC removed before it ran a stage; "" where nothing is gone, or never was.
 
-    DVC deletes the outputs of a stage before it runs it. Those of the last run are in its cache, and metrics in git.
+    DVC deletes the outputs of a stage before it runs it. Those of the last run are in its cache, the headline in git.
 
     Args:
         name: of the stage.
@@ -162,10 +162,11 @@ def taken_away(name: str, root: Path) -> str:
         return ""
     locked = config.load_yaml(root / "dvc.lock").get("stages", {}).get(name, {})
     gone = [out["path"] for out in locked.get("outs", []) if not (root / out["path"]).exists()]
-    cached = [path for path in gone if path in stages(root)[name].get("outs", [])]  # those in git carry options
-    others = [path for path in gone if path not in cached]
-    commands = [("dvc checkout", cached), ("git checkout", others)]
-    return " && ".join(" ".join([command, *paths]) for command, paths in commands if paths)
+    cached = stages(root)[name].get("outs", [])  # git keeps the metrics and plots
+    commands = [f"dvc checkout {name}"] if any(path in cached for path in gone) else []
+    if in_git := [path for path in gone if path not in cached]:
+        commands.append(" ".join(["git checkout", *in_git]))
+    return " && ".join(commands)
 
 
 def _write_derived(root: Path, file: str) -> bool:

@@ -41,8 +41,8 @@ def register(client: "MlflowClient", run_id: str, name: str, path: Path, alias: 
     client.set_registered_model_alias(name, alias, version.version)
 
 
-def promote(name: str, source: str, target: str, auc: float, validated_on: str, root: Path) -> bool:
-    """Let an alias of a registered model point where another one does, e.g. `champion` to `refined`, if that is better.
+def promote(name: str, path: Path, alias: str, auc: float, validated_on: str, root: Path) -> bool:
+    """Let an alias of a registered model, e.g. `champion`, point to the version of a model file, if that is better.
 
     Better is a higher AUC on the same validation data; on other data the two do not compare, and the new one wins. The
     description of the version says which of it was. Nothing happens where the store does not know the model, e.g.
@@ -50,18 +50,18 @@ def promote(name: str, source: str, target: str, auc: float, validated_on: str, 
 
     Args:
         name: of the registered model.
-        source: the alias that is read.
-        target: the alias that is set.
-        auc: of the source on the validation data.
+        path: the model file.
+        alias: the alias that is set.
+        auc: of the model on the validation data.
         validated_on: hash of these data.
         root: the project.
 
     Returns:
-        Whether the alias points to the source now.
+        Whether the alias points to the model now.
     """
     with answering(root):
         client = client_of(root)
-        version, holder = (_version(client, name, alias) for alias in (source, target))
+        version, holder = version_of(client, path, name), _holder(client, name, alias)
         if version is None:
             return False
         for key, value in {"validation.auc": f"{auc:.6f}", "validation.data": validated_on}.items():
@@ -75,28 +75,43 @@ def promote(name: str, source: str, target: str, auc: float, validated_on: str, 
             than = f"{before:.4f} of version {holder.version}"
             reason += f"{' against' if comparable else '; not comparable on other data:'} {than}"
         if better:
-            client.set_registered_model_alias(name, target, version.version)
-        client.update_model_version(name, version.version, f"{target if better else f'not {target}'}: {reason}")
+            client.set_registered_model_alias(name, alias, version.version)
+        client.update_model_version(name, version.version, f"{alias if better else f'not {alias}'}: {reason}")
     return better
 
 
-def measured(name: str, alias: str, figures: Mapping[str, Any], root: Path) -> None:
+def measured(name: str, path: Path, figures: Mapping[str, Any], root: Path) -> None:
     """Write what a model was measured to be on the version itself, as tags; nothing happens where it is not known.
 
     Args:
         name: of the registered model.
-        alias: of the version.
+        path: the model file.
         figures: of `evaluate.measure`.
         root: the project.
     """
     with answering(root):
         client = client_of(root)
-        if version := _version(client, name, alias):
+        if version := version_of(client, path, name):
             for key, value in flat(figures):
                 client.set_model_version_tag(name, version.version, f"test.{key}", f"{value:.4g}")
 
 
-def _version(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+def version_of(client: "MlflowClient", path: Path, name: str = "") -> "ModelVersion | None":
+    """The newest version that registered a model file; None if none did.
+
+    By its hash: what DVC has restored from an earlier run need not be what was registered last.
+
+    Args:
+        client: of the store.
+        path: the file.
+        name: of the registered model; "" for any.
+    """
+    same = f"tags.sha256 = '{sha256(path)}'" + (f" and name = '{name}'" if name else "")
+    versions = client.search_model_versions(same, order_by=["creation_timestamp DESC"], max_results=1)
+    return versions[0] if versions else None
+
+
+def _holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
     """The version of a model that an alias points to; None where there is none."""
     from mlflow.exceptions import MlflowException
 

@@ -101,7 +101,8 @@ def experiment(reports: Path) -> str:
     """The page of the whole experiment.
 
     Args:
-        reports: the folder with `metrics/*.json`, `figures/*.png` and, where notebooks were executed, `html/*.html`.
+        reports: the folder with `metrics/*.json`, `figures/` (`result.png`, a folder a stage) and, where notebooks were
+            executed, `html/*.html`.
 
     Returns:
         HTML.
@@ -145,5 +146,5 @@ def _stage(heading: str, stage: str, metrics: Mapping[str, Any], reports: Path) 
         parts.append(pd.DataFrame.from_dict(nested, orient="index"))
     if figures := {name.replace("_", " "): value for name, value in metrics.items() if not isinstance(value, dict)}:
         parts.append(pd.DataFrame([figures]))
-    drawn = sorted((reports / "figures").glob(f"{stage}_*.png"))
-    return [*parts, *(Picture(path.read_bytes(), path.stem.replace("_", " ")) for path in drawn)]
+    drawn = sorted((reports / "figures" / stage).glob("*.png"))
+    return [*parts, *(Picture(path.read_bytes(), f"{stage} {path.stem}") for path in drawn)]

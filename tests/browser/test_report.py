@@ -23,7 +23,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files.write_json(folder / "metrics" / "pairs.json", {"train": {"clips": 3}, "val": {"clips": 1}, "skipped": 0})
     files.write_json(folder / "metrics" / "evaluate.json", METRICS)
     files.write_bytes(folder / "figures" / "result.png", page.png(verdicts.result(METRICS, {"base": CURVE}, "found")))
-    files.write_bytes(folder / "figures" / "train_phases.png", page.png(training.phase_bars(timing())))
+    files.write_bytes(folder / "figures" / "train" / "phases.png", page.png(training.phase_bars(timing())))
     files.write_bytes(folder / "html" / "train.html", sheet.document("train", "<h1>executed</h1>").encode())
     files.write_bytes(folder / "report.html", page.experiment(folder).encode())
     return folder / "report.html"

@@ -97,6 +97,8 @@ def test_experiments_fit_a_screen_with_the_headline_and_what_differs(done: Path)
     assert max(map(len, table.splitlines())) <= 80
     assert "slow-lr" in table
     assert "…" not in table
+    headline = dvc(done, "metrics", "show")
+    assert max(map(len, headline.splitlines())) <= 80
 
 
 def test_plots_are_drawn(done: Path) -> None:

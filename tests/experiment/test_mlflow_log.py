@@ -132,17 +132,19 @@ def test_models_aliases_and_who_filtered_the_data(root: Path, tmp_path: Path) ->
         first.model("syncnet", base, "base")
     with mlflow_log.start("retrain", {}, root, filtered_by=base) as second:
         second.model("syncnet", refined, "refined")
-    assert registry.promote("syncnet", "base", "champion", 0.9, "data", root)
-    assert not registry.promote("syncnet", "nobody", "champion", 0.99, "data", root)
-    assert registry.promote("syncnet", "refined", "champion", 0.95, "data", root)
-    assert not registry.promote("syncnet", "base", "champion", 0.9, "data", root), "it is worse on the same data"
+    unknown = tmp_path / "unknown.safetensors"
+    unknown.write_bytes(b"?")
+    assert registry.promote("syncnet", base, "champion", 0.9, "data", root)
+    assert not registry.promote("syncnet", unknown, "champion", 0.99, "data", root)
+    assert registry.promote("syncnet", refined, "champion", 0.95, "data", root)
+    assert not registry.promote("syncnet", base, "champion", 0.9, "data", root), "it is worse on the same data"
     assert stored(root, second.id).data.tags["filtered_by"] == first.id
     client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
     aliases = ("base", "refined", "champion")
     runs = {alias: client.get_model_version_by_alias("syncnet", alias).run_id for alias in aliases}
     assert runs == {"base": first.id, "refined": second.id, "champion": second.id}
-    registry.measured("syncnet", "champion", {"auc": 0.9, "accuracy_by_frames": {"15": 0.78}}, root)
-    registry.measured("syncnet", "nobody", {"auc": 0.9}, root)
+    registry.measured("syncnet", refined, {"auc": 0.9, "accuracy_by_frames": {"15": 0.78}}, root)
+    registry.measured("syncnet", unknown, {"auc": 0.9}, root)
     version = client.get_model_version_by_alias("syncnet", "champion")
     assert version.tags["test.accuracy_by_frames/15"] == "0.78"
     assert version.description == "champion: validation AUC 0.9500 against 0.9000 of version 1"
@@ -154,8 +156,6 @@ def test_models_aliases_and_who_filtered_the_data(root: Path, tmp_path: Path) ->
     with mlflow_log.start("retrain", {}, root, filtered_by=refined.with_name("base.safetensors")) as again:
         pass
     assert stored(root, again.id).data.tags["filtered_by"] == first.id
-    unknown = tmp_path / "unknown.safetensors"
-    unknown.write_bytes(b"?")
     with mlflow_log.start("retrain", {}, root, filtered_by=unknown) as orphan:
         pass
     assert "filtered_by" not in stored(root, orphan.id).data.tags

@@ -97,13 +97,18 @@ def test_a_broken_notebook_is_told(tmp_path: Path, text: str) -> None:
 
 
 def test_how_to_get_back_what_dvc_removed(tmp_path: Path) -> None:
-    metric = "reports/metrics/train.json"
-    stage = {"cmd": "x", "outs": ["data/models/base", {metric: {"cache": False}}]}
+    metric = "reports/metrics/headline.json"
+    stage = {"cmd": "x", "outs": ["data/models/base", "data/timing"], "metrics": [{metric: {"cache": False}}]}
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": {"train": stage}}))
     assert pipeline.taken_away("train", tmp_path) == "", "it has never run"
-    locked = {"outs": [{"path": "data/models/base", "md5": "x"}, {"path": metric, "md5": "y"}]}
+    locked = {"outs": [{"path": path, "md5": "x"} for path in ("data/models/base", "data/timing", metric)]}
     (tmp_path / "dvc.lock").write_text(json.dumps({"stages": {"train": locked}}))
-    assert pipeline.taken_away("train", tmp_path) == f"dvc checkout data/models/base && git checkout {metric}"
+    assert pipeline.taken_away("train", tmp_path) == f"dvc checkout train && git checkout {metric}"
     (tmp_path / metric).parent.mkdir(parents=True)
     (tmp_path / metric).touch()
-    assert pipeline.taken_away("train", tmp_path) == "dvc checkout data/models/base"
+    assert pipeline.taken_away("train", tmp_path) == "dvc checkout train"
+
+
+def test_no_output_keeps_dvc_from_remembering_a_run() -> None:
+    for name, stage in pipeline.stages(ROOT).items():
+        assert all(isinstance(out, str) for out in stage["outs"]), f"{name}: an output with options is in no run cache"

@@ -9,8 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from ruamel.yaml import YAML
 
+from syncnet_lib.experiment import mlflow_log
+from syncnet_lib.files import sha256
+
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 SMALL = {
     "common": {"workers": 2},
     "corpus": {"clips": 14, "identities": 7, "seconds": 2.0, "noisy_share": 0.25},
@@ -95,11 +101,29 @@ def test_from_a_fresh_clone_to_a_report(clone):
         assert str(clone) not in executed, "an absolute path in an executed notebook"
 
     assert stages_run(dvc(clone, "repro")) == []
-    before = (clone / "data" / "models" / "base" / "model.safetensors").read_bytes()
+    first = contents(clone)
+    known = outputs(clone)
+    left = {path for path in first if not any(path == out or path.startswith(f"{out}/") for out in known)}
+    assert not left, "what no stage calls its output would not come back with an earlier run"
+    subprocess.run([*GIT, "add", "-A"], cwd=clone, check=True)
+    subprocess.run([*GIT, "commit", "-q", "-m", "the first run"], cwd=clone, check=True)
 
-    change(clone, filter={"threshold": 0.5})
-    assert stages_run(dvc(clone, "repro")) == ["filter", "retrain", "evaluate", "report"]
-    assert (clone / "data" / "models" / "base" / "model.safetensors").read_bytes() == before
+    half = ["exp", "run", "--name", "half", "--set-param", "filter.threshold=0.5"]
+    assert stages_run(dvc(clone, *half)) == ["filter", "retrain", "evaluate", "report"]
+    second = contents(clone)
+    changed = {path for path in first if first[path] != second[path]}
+    assert "data/models/refined/model.safetensors" in changed
+    assert "data/models/base/model.safetensors" not in changed
+    assert {"reports/metrics/headline.json", "reports/report.html", "reports/notebooks/filter.ipynb"} <= changed
+
+    # Old values again run nothing, be it by `dvc repro`, with one value by hand, or as another experiment.
+    change(clone, filter={"threshold": 0.8})
+    assert stages_run(dvc(clone, "repro")) == []
+    assert contents(clone) == first
+    assert is_clean(clone), dvc(clone, "status")
+    assert stages_run(dvc(clone, "exp", "run", "--name", "again", "--set-param", "filter.threshold=0.5")) == []
+    assert contents(clone) == second
+    compare_with_mlflow(clone, {"half", "again"})
 
     # A notebook that was run and saved in place is not a change; its code is.
     path = clone / "notebooks" / "05_filter.ipynb"
@@ -113,6 +137,65 @@ def test_from_a_fresh_clone_to_a_report(clone):
     notebook["cells"][-1]["source"].append("\n# another thought")
     path.write_text(json.dumps(notebook))
     assert "05_filter.ipynb" in dvc(clone, "status")
+
+
+OURS = {"data/cache", "data/extra", "data/state", "data/videos", "reports/bench"}
+"""What the library, a user or a benchmark keeps beside the outputs of the stages."""
+SECTIONS = {"train": "train", "filter": "filter", "retrain": "train", "evaluate": "evaluate"}
+"""Stages with a run in MLflow, and the section of params.yaml that is theirs."""
+HEADLINE = "reports/metrics/headline.json"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Hashes of the files that the stages have left in data/ and reports/."""
+    found = [path for name in ("data", "reports") for path in (folder / name).rglob("*") if path.is_file()]
+    names = {path.relative_to(folder).as_posix(): path for path in found}
+    return {name: sha256(path) for name, path in names.items() if "/".join(name.split("/")[:2]) not in OURS}
+
+
+def outputs(folder: Path) -> list[str]:
+    stages = YAML(typ="safe").load((folder / "dvc.lock").read_text())["stages"]
+    return [out["path"] for stage in stages.values() for out in stage["outs"]]
+
+
+def compare_with_mlflow(folder: Path, experiments: set[str]) -> None:
+    """What DVC and MLflow say of every experiment: the same parameters and figures by the same names.
+
+    An experiment that DVC restored from its run cache has the runs of the one that ran; they are found by the hashes of
+    what they were made from.
+    """
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    found = client.get_experiment_by_name(mlflow_log.EXPERIMENT)
+    assert found
+    runs = client.search_runs([found.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    told = json.loads(dvc(folder, "exp", "show", "--json"))
+    saved = [state for each in told for experiment in each["experiments"] or [] for state in experiment["revs"]]
+    states = [*told, *saved]
+    assert {state["name"] for state in states} >= experiments
+    for state in states:
+        data = state["data"]
+        parameters = data["params"]["params.yaml"]["data"]
+        for stage, section in SECTIONS.items():
+            same = [run for run in runs if run.data.tags["stage"] == stage and made_from(run, data["outs"])]
+            expected = {"seed": parameters["common"]["seed"], **parameters[section]}
+            (run,) = (run for run in same if agree(run.data.params, expected))
+            if stage == "evaluate":
+                figures = {name: value for name, value in run.data.metrics.items() if name.startswith("headline/")}
+                shown = data["metrics"][HEADLINE]["data"]
+                assert figures == {f"headline/{name}": value for name, value in shown.items()}, state["name"]
+
+
+def made_from(run: Run, outs: dict) -> bool:
+    inputs = {name.removeprefix("data."): md5 for name, md5 in run.data.tags.items() if name.startswith("data.")}
+    assert inputs, "a run without the hashes of its data"
+    return all(outs[path]["hash"] == md5 for path, md5 in inputs.items())
+
+
+def agree(params: dict[str, str], expected: dict) -> bool:
+    """Whether a run has these parameters; what is "auto" it has decided."""
+    assert params.keys() <= expected.keys()
+    return all(expected[name] in ("auto", value) or str(expected[name]) == value for name, value in params.items())
 
 
 def failing(folder: Path, stage: str, notebook: str) -> str:

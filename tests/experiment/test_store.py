@@ -195,7 +195,7 @@ def test_two_writers_at_a_teams_server_with_postgresql(tmp_path: Path) -> None:
             assert len(list((tmp_path / "artifacts").rglob("*.safetensors"))) == 2
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("MLFLOW_TRACKING_URI", address)
-                assert registry.promote("syncnet", "base", "champion", 0.9, "data", tmp_path)
+                assert registry.promote("syncnet", models[0], "champion", 0.9, "data", tmp_path)
     finally:
         stop = [*user, POSTGRES / "pg_ctl", "-D", "data", "-m", "immediate", "stop"]
         subprocess.run(stop, cwd=folder, check=False, capture_output=True)

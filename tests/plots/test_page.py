@@ -31,7 +31,7 @@ def test_the_whole_experiment_on_one_page(tmp_path: Path) -> None:
     files.write_json(tmp_path / "metrics" / "pairs.json", {"train": {"clips": 3}, "skipped": 0})
     files.write_json(tmp_path / "metrics" / "evaluate.json", {**METRICS, "extra": METRICS})
     files.write_bytes(tmp_path / "figures" / "result.png", png(verdicts.result(METRICS, {"base": CURVE}, "found")))
-    files.write_bytes(tmp_path / "figures" / "train_loss.png", b"PNG")
+    files.write_bytes(tmp_path / "figures" / "train" / "loss.png", b"PNG")
     files.write_bytes(tmp_path / "html" / "train.html", b"executed")
     made = experiment(tmp_path)
     elements = Elements(made)
