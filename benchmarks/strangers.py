@@ -26,12 +26,13 @@ from benchmarks.corpora import TEST
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
-from syncnet_lib.experiment import statistics
+from syncnet_lib.experiment import calibration, evaluate, statistics
 from syncnet_lib.measurement import checkpoints, speech, verdict
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.paths import ROOT
+from syncnet_lib.plots import failures, page
 
 TABLES = {"unseen clips": ("grid_s1",), "unseen talkers": ("grid_talkers",), "other footage": ("tv", "wild", "studio")}
 VAD_USUAL = 0.5
@@ -47,34 +48,12 @@ def talker(source: str, name: str) -> str:
     return name.split("_")[0] if source in ("tv", "studio") else source if source == "grid_s1" else name
 
 
-def placed(distances: np.ndarray, spoken: np.ndarray, truth: int) -> dict[str, float]:
-    """Share of the stretches of each length placed within a frame: `K`, and `K speech`; NaN where there are none."""
-    row = {}
-    for frames in scoring.CLIP_FRAMES:
-        windows = frames - scoring.CLIP_FRAMES[0] + 1
-        right = scoring.right_at(distances, frames, truth)
-        row[f"{frames}"] = float(right.mean()) if len(right) else np.nan
-        if len(right) != len(distances) - windows + 1:
-            row[f"{frames} speech"] = np.nan  # a clip so short that some stretches reach no shift
-            continue
-        share = np.lib.stride_tricks.sliding_window_view(spoken, frames)[: len(right)].mean(1)
-        talking = right[share >= 0.5]
-        row[f"{frames} speech"] = float(talking.mean()) if len(talking) else np.nan
-    return row
-
-
 def interval(table: pd.DataFrame, column: str) -> list[float]:
     """Mean with its 95 % interval by bootstrap over talkers, in per cent."""
-    groups = [part[column].dropna().to_numpy() for _, part in table.groupby("group")]
-    groups = [group for group in groups if len(group)]
-    if not groups:
+    if table[column].isna().all():
         return []
-    rng = np.random.default_rng(0)
-    drawn = rng.integers(len(groups), size=(statistics.ROUNDS, len(groups)))
-    means = [np.concatenate([groups[at] for at in row]).mean() for row in drawn]
-    return [
-        round(100 * float(value), 1) for value in (np.concatenate(groups).mean(), *np.quantile(means, [0.025, 0.975]))
-    ]
+    found = statistics.bootstrap(table[column].to_numpy(float), groups=list(table.group))
+    return [round(100 * value, 1) for value in found.values()]
 
 
 def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, np.ndarray]) -> pd.DataFrame:
@@ -104,6 +83,8 @@ def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, n
                 "swapped": false,
                 "falsely_sure": false >= bar,
                 "distances": distances,
+                "swapped_distances": swapped,
+                "speech": spoken[row.clip_id],
             }
         )
     table = pd.DataFrame(rows)
@@ -117,10 +98,18 @@ def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, n
         for found, truth in zip(table.offset, own, strict=True)
     ]
     more = [
-        {} if row.truth is None or np.isnan(row.truth) else placed(row.distances, spoken[row.clip_id], int(row.truth))
+        evaluate.placed(row.distances, int(row.truth), spoken[row.clip_id]) if pd.notna(row.truth) else {}
         for row in table.itertuples()
     ]
-    return pd.concat([table.drop(columns="distances"), pd.DataFrame(more)], axis=1)
+    return pd.concat([table, pd.DataFrame(more)], axis=1)
+
+
+def stretches(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`calibration.stretches` of clips whose offset is known, with their own and with swapped sound."""
+    known = table[table.truth.notna()].astype({"truth": int})
+    talkers = dict(zip(known.clip_id, known.talker, strict=True))
+    swapped = known.assign(distances=known.swapped_distances)
+    return calibration.stretches(known, talkers), calibration.stretches(swapped, talkers)
 
 
 def _median_of_others(table: pd.DataFrame, row: Any) -> int | None:
@@ -164,6 +153,7 @@ def main(
     checkpoint: Annotated[list[str] | None, typer.Option(help="names or files")] = None,
     clips_dir: Annotated[Path, typer.Option("--clips", help="folder of the sets")] = ROOT.parent / "shared" / "clips",
     work: Annotated[Path | None, typer.Option(help="keeps the extracted clips for the next run")] = None,
+    picture: Annotated[Path | None, typer.Option(help="gets what confidence is worth on television")] = None,
     out: Annotated[Path, typer.Option(help="JSON")] = ROOT / "reports" / "bench" / "strangers.json",
 ) -> None:
     """Measure checkpoints on strangers."""
@@ -186,9 +176,12 @@ def main(
                     "sure": interval(part.assign(sure=part.sure.astype(float)), "sure"),
                     "falsely_sure": interval(part.assign(falsely_sure=part.falsely_sure.astype(float)), "falsely_sure"),
                     "sure_at_99": round(100 * float((part.confidence >= np.quantile(part.swapped, 0.99)).mean()), 1),
+                    "calibration": calibration.summary(*stretches(part)),
                     "confidence_auc": round(scoring.roc_auc(-part.confidence.to_numpy(), -part.swapped.to_numpy()), 3),
                 }
         result["checkpoints"][name] = figures
+        if picture:
+            files.write_bytes(picture, page.png(failures.calibration(stretches(table[table.source == "tv"])[0])))
         for title, sets in figures.items():
             for source, row in sets.items():
                 print(f"{name}  {title}: {source}  {row}", flush=True)
