@@ -12,7 +12,7 @@ from syncnet_lib.model.networks import SyncNet
 
 @pytest.mark.slow
 def test_a_folder_of_videos_gives_a_checkpoint_with_a_threshold(real_clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(adapt, "STEPS", 60)
+    monkeypatch.setattr(adapt, "STEPS", 40)
     folder = tmp_path / "anna"
     folder.mkdir()
     for video in sorted((real_clips / "grid_s1").iterdir())[:14]:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from syncnet_lib.experiment import known_noise
@@ -31,6 +31,7 @@ def test_precision_recall_and_repair():
     assert known_noise.sentence(found).startswith("Of the clips that are kept 66.7% (95 %: ")
 
 
+@settings(max_examples=30)  # each is a bootstrap over 4,000 clips
 @given(st.floats(0.05, 0.6), st.floats(0.01, 0.3), st.integers(0, 99))
 def test_purity_is_estimated_from_what_was_rejected(noise, accepts, seed):
     rng = np.random.default_rng(seed)

@@ -46,26 +46,32 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_it_learns(tmp_path, loss):
     # Without augmentation of the audio: its level, all that the contrastive loss needs here, would be hidden too long.
     settings = TrainSettings(
-        loss=loss, margin=1.0, epochs=12, batch_size=64, samples_per_clip=32, validate_every=12, augment=False
+        loss=loss, margin=1.0, epochs=8, batch_size=64, samples_per_clip=32, validate_every=8, augment=False
     )
     done = run(tmp_path, settings)
     assert done[-1].loss < 0.8 * done[0].loss
     assert done[-1].validation["auc"] > 0.75
     assert done[-1].best
-    assert "val auc" in done[-1].line(12)
+    assert "val auc" in done[-1].line(8)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> tuple[Path, list[Epoch]]:
+    """Folder of a training that nothing interrupted, and its epochs."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, run(folder)
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path):
-    whole = run(tmp_path / "whole")
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, uninterrupted):
+    folder, whole = uninterrupted
     run(tmp_path / "parts", epochs=2)
     assert not (tmp_path / "parts" / ".state.pt").exists()
     resumed = run(tmp_path / "parts")
     assert [epoch.loss for epoch in resumed] == [epoch.loss for epoch in whole]
-    for name, value in weights(tmp_path / "whole").items():
+    for name, value in weights(folder).items():
         assert torch.equal(value, weights(tmp_path / "parts")[name]), name
-    whole_best, resumed_best = ((tmp_path / part / loop.BEST).read_bytes() for part in ("whole", "parts"))
-    assert whole_best == resumed_best
+    assert (folder / loop.BEST).read_bytes() == (tmp_path / "parts" / loop.BEST).read_bytes()
 
 
 SCRIPT = """
@@ -79,8 +85,8 @@ for epoch in test_train.run(Path({folder!r})): print(epoch.number, flush=True)
 
 
 @pytest.mark.slow
-def test_kill_minus_nine_in_the_middle_of_a_step(tmp_path):
-    whole = run(tmp_path / "whole")
+def test_kill_minus_nine_in_the_middle_of_a_step(tmp_path, uninterrupted):
+    _, whole = uninterrupted
     script = SCRIPT.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path / "killed"))
     process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2])
     state = tmp_path / "killed" / loop.STATE
@@ -206,7 +212,7 @@ def test_what_auto_means_is_decided_by_the_machine():
 def test_bf16_learns_what_fp32_learns(tmp_path):
     losses = {}
     for precision in ("fp32", "bf16"):
-        done = run(tmp_path / precision, TINY.model_copy(update={"precision": precision}))
+        done = run(tmp_path / precision, TINY.model_copy(update={"precision": precision, "epochs": 2}))
         losses[precision] = [epoch.loss for epoch in done]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
     assert losses["bf16"] != losses["fp32"]

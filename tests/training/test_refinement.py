@@ -113,7 +113,7 @@ def test_what_the_filter_wrote_is_what_training_gets(tmp_path):
 def test_a_trained_network_tells_them_apart(tmp_path):
     """A real network, trained for seconds; clips whose audio is moved or taken from others."""
     settings = TrainSettings(
-        epochs=25, batch_size=192, samples_per_clip=24, validate_every=25, augment=False, precision="fp32"
+        epochs=16, batch_size=192, samples_per_clip=24, validate_every=16, augment=False, precision="fp32"
     )
     train, val = packed.split([75] * 16), packed.split([75] * 12, seed=1)
     for _ in loop.fit(train, val, settings, 0, CPU, tmp_path, PhaseTimer(CPU)):
