@@ -30,8 +30,8 @@ repro: git-repository $(READY)  ## run the whole experiment: every stage whose i
 	@$(BIN)/python -m dvc repro
 	@$(BIN)/python -m syncnet_lib results
 
-test: $(READY) lint  ## style, types, and all tests, every notebook included
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: style  ## style, types, and all tests, every notebook included
+	@$(MAKE) --no-print-directory --jobs=2 types suite
 
 test-fast: $(READY)  ## the tests that take less than a minute together, and no notebook
 	@$(BIN)/python -m pytest tests -m "not slow" -n auto --maxprocesses 4 --dist loadfile
@@ -54,10 +54,7 @@ ui: free-port $(READY)  ## open the recorded runs in MLflow, on this machine onl
 exps: $(READY)  ## compare the experiments of `dvc exp run`: the headline, and the parameters that differ
 	@$(BIN)/python -m dvc exp show --no-pager --only-changed --keep '^(k5|k15|base_k15|clip|auc)$$' --drop '^(Created|(data|syncnet_lib|notebooks|reports)/)'
 
-lint: $(READY)  ## check style and types
-	@$(BIN)/python -m ruff check .
-	@$(BIN)/python -m ruff format --check --quiet .
-	@$(BIN)/python -m mypy
+lint: style types  ## check style and types
 
 # Those that prepare and compute the studies' points have arguments and are no measurement.
 bench: $(READY)  ## measure speed and strangers; takes an hour
@@ -68,7 +65,17 @@ lock: $(READY)  ## choose new versions of all packages
 		--all-extras --group dev pyproject.toml \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" --upgrade -o requirements.lock
 
-.PHONY: git-repository free-port
+.PHONY: git-repository free-port style types suite
+
+style: $(READY)
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet .
+
+types: $(READY)
+	@$(BIN)/python -m mypy
+
+suite: $(READY)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # DVC works in a git repository only, which "Download ZIP" does not give. Asked before gigabytes are installed.
 git-repository:
