@@ -130,7 +130,7 @@ def run(
         count, note = carried(min(workers, len(todo)), share, free_memory())
         if note:
             print(f"note: {note}", file=sys.stderr)
-        verbosity.say(f"processes: {count} for {len(todo)} items")
+        verbosity.say(f"{len(todo)} items in {count} processes")
         done = _processes(function, todo, count, time_limit)
     # Closing the generator on the way out stops the workers at once, also for Ctrl-C.
     with tqdm(

@@ -1,10 +1,12 @@
 """A stage is its notebook, executed with the parameters of params.yaml, and the record of that in MLflow."""
 
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +18,12 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config, mlflow_log, pipeline
 from syncnet_lib.experiment.notebook import execute, failed_copy, parameter_names, raised_inside
 from syncnet_lib.experiment.settings import CommonSettings
+from syncnet_lib.experiment.store import client_of
 from syncnet_lib.files import locked, remove
 from syncnet_lib.paths import PIPELINE, ROOT, is_pipeline, reports
 
+POLL = 0.2
+"""Seconds between two looks at whether a notebook has opened a run."""
 ENSURING = "SYNCNET_ENSURING"
 """Environment: set while `ensure` executes the stages before a notebook, which must not start over by themselves."""
 
@@ -104,15 +109,30 @@ def execute_tracked(stage: str, notebook: Path, parameters: Mapping[str, Any], c
 
 @contextmanager
 def _opened_runs() -> Iterator[Path]:
-    """A file in which `mlflow_log.start`, in the notebook's kernel, notes the runs that it opens."""
+    """A file in which `mlflow_log.start`, in the notebook's kernel, notes the runs that it opens.
+
+    Once there is one, this process imports what it will end the run with, for which it would wait for seconds when the
+    notebook is done; while that computes, it has nothing else to do.
+    """
     with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
         opened = Path(folder) / "runs"
         opened.touch()
         os.environ[mlflow_log.OPENED_RUNS] = str(opened)
+        over = threading.Event()
+        threading.Thread(target=_prepare, args=(opened, over), daemon=True).start()
         try:
             yield opened
         finally:
+            over.set()
             del os.environ[mlflow_log.OPENED_RUNS]
+
+
+def _prepare(opened: Path, over: threading.Event) -> None:
+    with contextlib.suppress(Exception):  # of the store it is told where the run is ended
+        while not over.wait(POLL):
+            if opened.stat().st_size:
+                client_of(ROOT)
+                return
 
 
 def _close(opened: Path, status: str, copy: Path) -> None:
