@@ -13,7 +13,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 # Compiled modules are kept whatever the user's shell says: without them each notebook's kernel compiles torch anew.
 export PYTHONDONTWRITEBYTECODE :=
-# `make ui` only shows runs: no workers for MLflow's background jobs.
+# `make ui` only shows runs: no workers for MLflow's background jobs, and one for the pages: each imports MLflow for seconds.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 
 # A clip of the explorer is a few MB of pictures, which a server would take for a notebook that has gone mad.
@@ -48,7 +48,7 @@ explore: free-port $(READY)  ## watch, hear and shift clips or your own video, o
 
 ui: free-port $(READY)  ## open the recorded runs in MLflow, on this machine only
 	@$(BIN)/python -m syncnet_lib runs http://127.0.0.1:$(PORT)
-	@$(BIN)/python -m mlflow ui --host 127.0.0.1 --port $(PORT) \
+	@$(BIN)/python -m mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
 		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 exps: $(READY)  ## compare the experiments of `dvc exp run`: the headline, and the parameters that differ
