@@ -34,6 +34,12 @@ def describe() -> dict[str, Any]:
     }
 
 
+def peak_mib() -> int:
+    """Most memory that this process had at once (Linux). That of getrusage begins with its parent's."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) >> 10
+
+
 def _memory_gib() -> float | None:
     """Of the machine, or None where that is not known."""
     meminfo = Path("/proc/meminfo")

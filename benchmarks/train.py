@@ -9,7 +9,6 @@ layers (`v2`) in the same run, since a machine's speed is not the code's.
 
 import functools
 import json
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -125,7 +124,7 @@ def on_cpu(scratch: Path) -> dict:
         best = {name: max(rates[f"{name}_{precision}"] for precision in precisions) for name in ("small", "v2")}
         result[f"{kind}_small_over_v2"] = round(best["small"] / best["v2"], 1)
     result["side_by_side"] = side_by_side(scratch)
-    result["memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    result["memory_mib"] = machine.peak_mib()
     result["roofline"] = roofline(
         {
             "training": result["training_windows_per_s"]["small_fp32"],
@@ -137,24 +136,23 @@ def on_cpu(scratch: Path) -> dict:
     return result
 
 
-def _beside(number: int, folder: Path) -> float:
-    """Windows a second of one of several trainings at the same time."""
+def _beside(number: int, folder: Path) -> tuple[float, int]:
+    """Windows a second, and peak MiB, of one of several trainings at the same time."""
     split = studies.make_split(folder / str(number), 48, 75, SPECS["small"], number)
-    return training(split, TrainSettings(epochs=5, validate_every=5), folder / str(number))["samples_per_s"]
+    rate = training(split, TrainSettings(epochs=5, validate_every=5), folder / str(number))["samples_per_s"]
+    return rate, machine.peak_mib()
 
 
 def side_by_side(scratch: Path) -> dict:
     """Windows a second, and the memory of the largest process, where a training a core runs at the same time, as the
     filter's judges do."""
     work = functools.partial(_beside, folder=scratch / "beside")
-    found = [rate for _, rate in parallel.run(work, range(parallel.cores()), workers=parallel.cores(), progress=False)]
-    for error in found:
-        if isinstance(error, Exception):
-            raise error
-    return {
-        "windows_per_s": round(sum(found)),
-        "memory_mib": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10,
-    }
+    found = []
+    for _, outcome in parallel.run(work, range(parallel.cores()), workers=parallel.cores(), progress=False):
+        if isinstance(outcome, Exception):
+            raise outcome
+        found.append(outcome)
+    return {"windows_per_s": round(sum(rate for rate, _ in found)), "memory_mib": max(peak for _, peak in found)}
 
 
 @torch.inference_mode()
