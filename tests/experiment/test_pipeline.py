@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -112,3 +113,10 @@ def test_how_to_get_back_what_dvc_removed(tmp_path: Path) -> None:
 def test_no_output_keeps_dvc_from_remembering_a_run() -> None:
     for name, stage in pipeline.stages(ROOT).items():
         assert all(isinstance(out, str) for out in stage["outs"]), f"{name}: an output with options is in no run cache"
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="git is asked")
+def test_git_keeps_no_output_that_dvc_keeps() -> None:
+    outs = [out for stage in pipeline.stages(ROOT).values() for out in stage["outs"]]
+    kept = subprocess.run(["git", "ls-files", "--", *outs], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert kept.stdout == "", "DVC refuses an output that git tracks"
