@@ -225,10 +225,9 @@ def offset(
     )
     if reference is not None:
         raise typer.Exit(_compare(videos, missing, track or 1, reference, limits, json_to, csv_to))
-    options = batch.Options(checkpoint, device, vshift, edges, cropped, watching=watching)
+    options = batch.Options(checkpoint, device, vshift, edges, cropped, watching=watching, each_track=track is None)
     with Journal(outputs[0] if outputs else None) as journal:
-        measured_all = _measure if track is not None else _measure_tracks
-        outcomes = [*missing, *map(held, measured_all(videos, options, workers, journal, plot))]
+        outcomes = [*missing, *map(held, _measure(videos, options, workers, journal, plot))]
         if json_to:
             output.write_json(json_to, (held(outcome).to_json() for outcome in journal.whole(outcomes)))
         if csv_to:
@@ -581,7 +580,8 @@ def _measure(
         plot: folder of pictures; a new one unless an interrupted run goes on.
 
     Returns:
-        Outcomes in the order of the videos, without the confidence of single windows, which the journal has.
+        Outcomes in the order of the videos, several where each audio track has one, without the confidence of single
+        windows, which the journal has.
     """
     from syncnet_lib import files
     from syncnet_lib.errors import shown
@@ -592,17 +592,17 @@ def _measure(
         return []
     if plot and not len(journal):
         files.check_new(plot)
-    outcomes = {}
+    outcomes: dict[str, list[Result | Failure]] = {shown(path): [] for path in videos}
     try:
         for outcome in batch.run(videos, options, workers, journal):
             if plot and isinstance(outcome, Result):
                 _plot(outcome, plot, [shown(path) for path in videos])
-            outcomes[outcome.path] = outcome.brief() if isinstance(outcome, Result) else outcome
+            outcomes[outcome.path].append(outcome.brief() if isinstance(outcome, Result) else outcome)
     except KeyboardInterrupt:
         kept = f"; the {len(journal)} that are done are kept: give the same command again" if journal.path else ""
         print(f"stopped{kept}", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-    return [outcomes[shown(path)] for path in videos]
+    return [outcome for found in outcomes.values() for outcome in found]
 
 
 def _track(asked: str) -> int | None:
@@ -616,32 +616,6 @@ def _track(asked: str) -> int | None:
             "--audio-track", f"{asked} is no number", "give a number from 1, 0 for the one with speech, or all"
         )
     return int(asked)
-
-
-def _measure_tracks(
-    videos: Sequence[Path], options: "Options", workers: int | None, journal: "Journal", plot: Path | None
-) -> "list[Result | Failure]":
-    """Measure each audio track of videos; the same as `_measure`, an outcome a track."""
-    from dataclasses import replace
-
-    from syncnet_lib.errors import InputError
-    from syncnet_lib.measurement import batch
-    from syncnet_lib.measurement.result import Failure
-
-    outcomes: list[Result | Failure] = []
-    for video in videos:
-        try:
-            count = batch.audio_tracks(video)
-        except InputError as error:
-            outcomes.append(batch.failure(video, error))
-            continue
-        for number in range(1, count + 1) if count else (0,):  # of none, `_measure` says what there is to say
-            watching = options.watching.model_copy(update={"audio_track": number})
-            (found,) = _measure([video], replace(options, watching=watching), workers, journal, plot)
-            if isinstance(found, Failure):
-                found = found.model_copy(update={"error": f"audio track {number}: {found.error}"})
-            outcomes.append(found)
-    return outcomes
 
 
 def _lse(outcome: "Result | Failure") -> list[dict[str, Any]]:

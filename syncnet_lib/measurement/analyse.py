@@ -9,6 +9,7 @@ window is left out at shifts at which the file has no audio. With "zero" everyth
 [syncnet_python] does it, which cuts each track out first.
 """
 
+import copy
 import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -141,9 +142,10 @@ def watched(
     settings: InferSettings,
     progress: Progress = False,
     events: Iterable[Event] | None = None,
+    each: bool = False,
 ) -> "Iterator[Watched]":
     """Watch a video; what was seen of it stays on the disk in here, so that it can be measured again around another
-    offset.
+    offset, or with another sound.
 
     Args:
         path: any file that libav reads; with `settings.cropped` also a folder of frames with its audio.
@@ -151,6 +153,7 @@ def watched(
         settings: how.
         progress: as for `stream.watch`.
         events: of `stream.watch`, where another process decodes; with the crops that the model is fed.
+        each: hear every audio track; the first that can be measured is.
 
     Raises:
         InputError: no face, no sound, silence, too short, or not readable; some of it by `Watched.analysis`.
@@ -158,13 +161,13 @@ def watched(
     check(path, settings.cropped)
     lead = settings.vshift + stream.FAR
     if events is None:
-        events = stream.watch(path, settings, model.spec.crop, settings.cropped, lead, progress)
+        events = stream.watch(path, settings, model.spec.crop, settings.cropped, lead, progress, each)
     with tempfile.TemporaryDirectory(prefix="syncnet-") as scratch:
         watch = Stopwatch(PHASES)
         events = watch.each(WAITING, events)
         with watch.phase(SOUND):
-            soundtrack = listen(path, events, Path(scratch) / "audio.raw", lead)
-        video = Watched(path, model, settings, soundtrack, Path(scratch))
+            sounds = listen(path, events, Path(scratch), lead)
+        video = Watched(path, model, settings, sounds, Path(scratch))
         for event in events:
             if isinstance(event, TrackCrops):
                 with watch.phase(LIPS):
@@ -174,7 +177,9 @@ def watched(
                     video.end(event)
             elif isinstance(event, stream.VideoEnd):
                 video.frames, video.timecode, video.looked = event.frames, event.timecode, event.looked
-                soundtrack.report.add(event.report)
+                for sound in sounds:
+                    if isinstance(sound, Soundtrack):
+                        sound.report.add(event.report)
         verbosity.say(f"{shown(path)}: {video.frames} frames measured: {verbosity.spent(watch.seconds)}")
         yield video
 
@@ -202,21 +207,29 @@ class Watched:
 
     Attributes:
         frames, timecode, looked: of `VideoEnd`, known when the video is over.
+        sounds: of `listen`.
     """
 
     def __init__(
-        self, path: Path, model: "SyncNet | Small", settings: InferSettings, soundtrack: Soundtrack, folder: Path
+        self,
+        path: Path,
+        model: "SyncNet | Small",
+        settings: InferSettings,
+        sounds: list[Soundtrack | InputError],
+        folder: Path,
     ) -> None:
         self.frames = 0
         self.timecode = Timecode.starting(Fraction(FPS))
         self.looked: tuple[tuple[int, int], ...] = ()
+        self.sounds = sounds
         self._path = path
         self._measured: list[Measured] = []
         self._notes: list[str] = []
         self._refused: list[tuple[int, int, str]] = []
+        self._ended: list[tuple[TrackEnd, _Open | None]] = []
         self._over: dict[int, tuple[TrackEnd, _Open]] = {}
         self._model, self._settings = model, settings
-        self._soundtrack, self._folder = soundtrack, folder
+        self._soundtrack, self._folder = next(each for each in sounds if isinstance(each, Soundtrack)), folder
         # The mean of a track is taken off here, over the whole of it, before it is embedded a minute at a time.
         self._audio = _embedder(model, settings.precision)
         self._audio.spec = dataclasses.replace(model.spec, cepstral_mean=False)
@@ -238,15 +251,29 @@ class Watched:
     def end(self, track: TrackEnd) -> None:
         """Measure a track that is over."""
         opened = self._open.pop(track.number, None)
+        if opened is not None:
+            self._idle.append(opened.embedder)
+            opened.spool.close()
+        self._ended.append((track, opened))
+        self._take(track, opened)
+
+    def beside(self, soundtrack: Soundtrack) -> "Watched":
+        """The same faces measured with another sound, when the video is over."""
+        if soundtrack is self._soundtrack:
+            return self
+        other = copy.copy(self)
+        other._soundtrack = soundtrack
+        other._measured, other._notes, other._refused, other._over = [], [], [], {}
+        for track, opened in self._ended:
+            other._take(track, opened)
+        return other
+
+    def _take(self, track: TrackEnd, opened: _Open | None) -> None:
         span = f"face from {track.first / FPS:.1f} to {(track.last + 1) / FPS:.1f} s"
         if track.refused:
             self._notes.append(f"{span} not used: {track.refused}")
             self._refuse(track, self._why(track))
-        if opened is None:
-            return
-        self._idle.append(opened.embedder)
-        opened.spool.close()
-        if track.refused:
+        if opened is None or track.refused:
             return
         measured = self._measure(track, opened, 0)
         if measured is None:

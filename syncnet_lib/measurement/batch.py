@@ -54,6 +54,8 @@ INTERRUPTED = 130
 VERSION = 8
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
+Made = TypeVar("Made")
+
 Outcome = Result | Failure
 """What became of one video."""
 
@@ -66,6 +68,7 @@ class Options:
         checkpoint: name or file.
         device: auto, cpu or cuda.
         vshift, edges, cropped, precision, watching: as for `analyse.settings_for`.
+        each_track: measure every audio track, a result each.
     """
 
     checkpoint: str
@@ -75,6 +78,7 @@ class Options:
     cropped: bool
     precision: Asked = "auto"
     watching: WatchSettings = field(default_factory=WatchSettings)
+    each_track: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,11 +111,11 @@ def run(paths: Sequence[Path], options: Options, workers: int | None, kept: Jour
             same = [VERSION, info.sha256, settings, _other_audio(options)]
         todo = []
         for path in paths:
-            result = kept.find(path, settings, same)
-            if result is None:
+            results = _kept(path, kept, options, settings, same)
+            if results is None:
                 todo.append(_Job(path, options, progress=len(paths) == 1, events=events))
             else:
-                yield result
+                yield from results
         verbosity.say(f"{len(todo)} of {len(paths)} videos to measure{', decoded beside the network' if alone else ''}")
         count = 0 if alone else workers or parallel.cores()
         for job, done in parallel.run(
@@ -120,9 +124,28 @@ def run(paths: Sequence[Path], options: Options, workers: int | None, kept: Jour
             if isinstance(done, Exception):
                 yield failure(job.path, done)
             else:
-                digest, result = done
-                kept.keep(digest, same, result)
-                yield result
+                digest, found = done
+                for number, result in enumerate(found, 1):
+                    if isinstance(result, Result):
+                        kept.keep(digest, same, result)
+                        yield result
+                    else:
+                        told = failure(job.path, result)
+                        yield told.model_copy(update={"error": f"audio track {number}: {told.error}"})
+
+
+def _kept(
+    path: Path, kept: Journal, options: Options, settings: dict[str, Any], same: list[Any]
+) -> list[Result] | None:
+    """The results of a video that an interrupted run has left; None where one is missing."""
+    tracks = [settings["audio_track"]]
+    if options.each_track:
+        if kept.find(path, settings | {"audio_track": 1}, same) is None:
+            return None
+        tracks = list(range(1, audio_tracks(path) + 1))
+    found = [kept.find(path, settings | {"audio_track": track}, same) for track in tracks]
+    whole = [each for each in found if each is not None]
+    return whole if len(whole) == len(found) else None
 
 
 def measure(path: Path, options: Options) -> Result:
@@ -155,14 +178,21 @@ def measure_here(
     Raises:
         InputError: it cannot be measured.
     """
-    import cv2
-
     from syncnet_lib.measurement.verdict import measure
+
+    return _here(measure, path, options, progress, events)
+
+
+def _here(
+    measured: Callable[..., Made], path: Path, options: Options, progress: Progress, events: Iterator[Event] | None
+) -> Made:
+    """Call a function of `verdict` with what the options say, within the time limit of the video."""
+    import cv2
 
     cv2.setNumThreads(1)  # the tracker's pictures are small, and the processes are the parallelism
     model, info = checkpoints.load(options.checkpoint, options.device)
     with _limited(path):
-        return measure(path, model, info, _settings(model, options), progress, events)
+        return measured(path, model, info, _settings(model, options), progress, events)
 
 
 def audio_tracks(path: Path) -> int:
@@ -259,12 +289,19 @@ def failure(path: Path | str, error: Exception) -> Failure:
 
 def _decoding(path: Path, options: Options) -> contextlib.closing[prefetch.Apart[Event]]:
     """A process that decodes a video with the settings that measurements have."""
-    arguments = path, checkpoints.crop(options.checkpoint), options.cropped, options.vshift, options.watching
+    crop = checkpoints.crop(options.checkpoint)
+    arguments = path, crop, options.cropped, options.vshift, options.watching, options.each_track
     return contextlib.closing(prefetch.Apart(_decode, *arguments, count=AHEAD))
 
 
 def _decode(
-    path: Path, crop: Crop, cropped: bool, vshift: int, watching: WatchSettings, least: float = LEAST_SECONDS
+    path: Path,
+    crop: Crop,
+    cropped: bool,
+    vshift: int,
+    watching: WatchSettings,
+    each: bool = False,
+    least: float = LEAST_SECONDS,
 ) -> Iterator[Event]:
     import cv2
 
@@ -273,7 +310,7 @@ def _decode(
     cv2.setNumThreads(1)  # the tracker's pictures are small
     _use_own_bars()
     with _limited(path, least):
-        yield from watch(path, watching, crop, cropped, vshift + FAR, progress=True)
+        yield from watch(path, watching, crop, cropped, vshift + FAR, progress=True, each=each)
 
 
 @contextlib.contextmanager
@@ -289,9 +326,6 @@ def _limited(path: Path, least: float = LEAST_SECONDS) -> Iterator[None]:
         duration = 0.0 if path.is_dir() else decode.probe(path).duration
     with parallel.ended_after(max(least, TIME_LIMIT * duration)):
         yield
-
-
-Made = TypeVar("Made")
 
 
 def _apart(function: Callable[..., Made], path: Path, *arguments: Any, folder: Path | None = None) -> Made:
@@ -386,7 +420,13 @@ def _other_audio(options: Options) -> str:
     return journal.digest(Path(options.watching.audio))
 
 
-def _work(job: _Job) -> tuple[str, Result]:
-    """Measure one video; returns the hash of its content and its result."""
-    result = measure_here(job.path, job.options, job.progress, job.events)
-    return journal.digest(job.path), result
+def _work(job: _Job) -> tuple[str, list[Result | InputError]]:
+    """Measure one video; returns the hash of its content, and its result, or one for each audio track."""
+    from syncnet_lib.measurement.verdict import examine_each
+
+    found: list[Result | InputError] = []
+    if job.options.each_track:
+        found += _here(examine_each, job.path, job.options, job.progress, job.events)
+    else:
+        found.append(measure_here(job.path, job.options, job.progress, job.events))
+    return journal.digest(job.path), found

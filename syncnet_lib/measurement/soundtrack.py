@@ -45,26 +45,52 @@ class Soundtrack:
     speech: Bool[np.ndarray, " pictures"]
 
 
-def listen(path: Path, events: Iterable[Event], spool: Path, lead: int) -> Soundtrack:
+def listen(path: Path, events: Iterable[Event], folder: Path, lead: int) -> "list[Soundtrack | InputError]":
     """Take the audio off the front of a video's events.
 
     Args:
         path: what to name in an error.
-        events: of `stream.watch`; those up to the end of the audio are taken.
-        spool: a temporary file for the samples, so that hours of them need no memory.
+        events: of `stream.watch`; those up to the end of the last audio track are taken.
+        folder: for the samples, so that hours of them need no memory.
         lead: frames before the first picture with which the audio begins.
 
+    Returns:
+        Each track that was sent, or why it cannot be measured; one of them can.
+
     Raises:
-        InputError: silence, or shorter than one window.
+        InputError: none of them can be measured: silence, or shorter than one window.
     """
-    report = Report()
+    found: list[Soundtrack | InputError] = []
+    more = True
+    while more:
+        spool = folder / f"{len(found)}.audio"
+        end = _stored(events, spool)
+        try:
+            if end.failed is not None:
+                raise end.failed
+            found.append(_heard(path, spool, lead, end.report))
+        except InputError as error:
+            found.append(error)
+        spool.unlink()
+        more = end.more
+    errors = [each for each in found if isinstance(each, InputError)]
+    if len(errors) == len(found):
+        raise errors[0]
+    return found
+
+
+def _stored(events: Iterable[Event], spool: Path) -> AudioEnd:
+    """Write the samples of one audio track to a file."""
     with spool.open("wb") as file:
         for event in events:
             if isinstance(event, AudioEnd):
-                report = event.report
-                break
+                return event
             assert isinstance(event, AudioBlock)
             file.write(event.samples.tobytes())
+    return AudioEnd(Report())
+
+
+def _heard(path: Path, spool: Path, lead: int, report: Report) -> Soundtrack:
     total = spool.stat().st_size // 2
     frames, samples = total // SAMPLES_PER_FRAME, total - lead * SAMPLES_PER_FRAME
     if frames - lead < WINDOW_FRAMES + 1:

@@ -58,9 +58,13 @@ class AudioEnd:
 
     Attributes:
         report: what of it is damaged or missing.
+        failed: why it cannot be read, where it is one of several.
+        more: whether that of another audio track follows.
     """
 
     report: Report
+    failed: InputError | None = None
+    more: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,13 @@ Event = AudioBlock | AudioEnd | TrackCrops | TrackEnd | VideoEnd
 
 
 def watch(
-    path: Path, settings: WatchSettings, crop: Crop, cropped: bool, lead: int, progress: Progress = False
+    path: Path,
+    settings: WatchSettings,
+    crop: Crop,
+    cropped: bool,
+    lead: int,
+    progress: Progress = False,
+    each: bool = False,
 ) -> Iterator[Event]:
     """Decode a video: all of its audio first, then follow all faces.
 
@@ -121,6 +131,7 @@ def watch(
         cropped: the pictures are a face crop already: one face, no cut.
         lead: frames before the first picture with which the audio begins.
         progress: how it is shown how far this is.
+        each: give every audio track, one after the other.
 
     Yields:
         Its events, as `hear` and `see` give them.
@@ -129,7 +140,7 @@ def watch(
         InputError: it cannot be read.
     """
     check(path, cropped)
-    yield from hear(path, lead, settings)
+    yield from _hear_each(path, lead, settings) if each else hear(path, lead, settings)
     yield from see(path, settings, crop, cropped, progress)
 
 
@@ -146,6 +157,20 @@ def hear(path: Path, lead: int, settings: WatchSettings | None = None) -> Iterat
     for block in audio.audio_blocks(source, track, lead=lead, report=report, channel=settings.channel):
         yield AudioBlock(block)
     yield AudioEnd(report)
+
+
+def _hear_each(path: Path, lead: int, settings: WatchSettings) -> Iterator[Event]:
+    """The audio of each track; one that cannot be read is no reason not to hear the others."""
+    count = len(decode.probe(Path(settings.audio) if settings.audio else audio_of(path)).audio)
+    if not count:
+        yield from hear(path, lead, settings)  # which says what there is to say
+    for number in range(1, count + 1):
+        more = number < count
+        try:
+            for event in hear(path, lead, settings.model_copy(update={"audio_track": number})):
+                yield dataclasses.replace(event, more=more) if isinstance(event, AudioEnd) else event
+        except InputError as error:
+            yield AudioEnd(Report(), error, more)
 
 
 def _track(source: Path, asked: int, alone: bool) -> tuple[int, list[Note]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from syncnet_lib import verbosity
-from syncnet_lib.errors import shown
+from syncnet_lib.errors import InputError, shown
 from syncnet_lib.measurement import far, finding, fine
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, Watched, watched
 from syncnet_lib.measurement.coverage import coverage
@@ -319,12 +319,38 @@ def examine(
     where shifts beyond a track are compared with zeros.
     """
     with watched(path, model, settings, progress, events) as video:
-        found = video.analysis()
-        near = judge(path, found, info, settings)
-        if settings.edges == "zero" or _settled(near, info):
-            return found, near
-        verbosity.say(f"{shown(path)}: so far {near.verdict}; all offsets within ±{FAR} frames are tried")
-        return _further(path, video, found, near, info, settings)
+        return _examined(path, video, info, settings)
+
+
+def examine_each(
+    path: Path,
+    model: "SyncNet | Small",
+    info: ModelInfo,
+    settings: InferSettings,
+    progress: Progress = False,
+    events: Iterable[Event] | None = None,
+) -> list[Result | InputError]:
+    """`examine` with each audio track of a video, whose faces are followed once; or why a track cannot be measured."""
+    found: list[Result | InputError] = []
+    with watched(path, model, settings, progress, events, each=True) as video:
+        for number, sound in enumerate(video.sounds, 1):
+            own = settings.model_copy(update={"audio_track": number})
+            try:
+                if isinstance(sound, InputError):
+                    raise sound
+                found.append(_examined(path, video.beside(sound), info, own)[1])
+            except InputError as error:
+                found.append(error)
+    return found
+
+
+def _examined(path: Path, video: Watched, info: ModelInfo, settings: InferSettings) -> tuple[Analysis, Result]:
+    found = video.analysis()
+    near = judge(path, found, info, settings)
+    if settings.edges == "zero" or _settled(near, info):
+        return found, near
+    verbosity.say(f"{shown(path)}: so far {near.verdict}; all offsets within ±{FAR} frames are tried")
+    return _further(path, video, found, near, info, settings)
 
 
 def _settled(near: Result, info: ModelInfo) -> bool:

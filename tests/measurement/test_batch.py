@@ -48,7 +48,7 @@ def test_a_file_that_never_ends_is_given_up(tmp_path):
     pipe = tmp_path / "endless.mp4"
     os.mkfifo(pipe)
     began = time.monotonic()
-    events = prefetch.Apart(batch._decode, pipe, "mouth", False, 15, WatchSettings(), 2.0, count=1)
+    events = prefetch.Apart(batch._decode, pipe, "mouth", False, 15, WatchSettings(), False, 2.0, count=1)
     with pytest.raises(TimeoutError):
         next(events)
     events.close()

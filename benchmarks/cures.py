@@ -1,0 +1,128 @@
+"""Does `syncnet correct` cure what it says it cures, over the whole length?
+
+    python -m benchmarks.cures [--clips ../shared/clips]
+
+Clips follow each other in one video, of grid_s1 from the last one backwards, which the shipped network has not seen,
+and of grid_talkers. Its sound is made late by 280 ms; late by 240 ms after an edit at 12 s; faster and slower by 0.1 %;
+and faster by 25/24, as film on television. Each is corrected by the command, with --samples, the constant one by time
+stamps too. What is known exactly is where each sample came from: blocks of 3 s of the corrected sound are found in the
+unspoilt one by cross-correlation, and must all be off it by what the unspoilt video was measured to be off, which is no
+fault of the cure. Beside it stands what the network itself measures again. Writes reports/bench/cures.json.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+import syncnet_lib
+from benchmarks import machine
+from syncnet_lib import files
+from syncnet_lib.measurement import reference
+from syncnet_lib.media import audio, decode, encode
+from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.decode import SUFFIXES
+from syncnet_lib.paths import ROOT
+
+SETS = {"grid_s1": (26, True), "grid_talkers": (10, False)}
+"""How many clips of 3 s, and whether from the last one on."""
+EDIT, LATE, LATER = 12, 0.28, 0.24
+SIZE = 360, 288
+
+
+def late(samples: np.ndarray, seconds: float, start: float = 0.0) -> np.ndarray:
+    """The sound from `start` on, later."""
+    at, by = round(start * SAMPLE_RATE), round(seconds * SAMPLE_RATE)
+    return np.concatenate([samples[:at], np.zeros(by, np.int16), samples[at:]])[: len(samples)]
+
+
+def faster(samples: np.ndarray, ratio: Fraction) -> np.ndarray:
+    """The sound at another speed."""
+    at = np.arange(round(len(samples) / ratio)) * float(ratio)
+    return np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
+
+
+CASES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], tuple[tuple[str, ...], ...]]] = {
+    "late by 280 ms": (lambda samples: late(samples, LATE), ((), ("--samples",))),
+    "edit": (lambda samples: late(samples, LATER, EDIT), (("--samples",),)),
+    "faster by 0.1 %": (lambda samples: faster(samples, Fraction(1001, 1000)), (("--samples",),)),
+    "slower by 0.1 %": (lambda samples: faster(samples, Fraction(1000, 1001)), (("--samples",),)),
+    "25/24": (lambda samples: faster(samples, Fraction(25, 24)), (("--samples",),)),
+}
+"""What is done to the sound, and the options that it is cured with."""
+
+
+def joined(folder: Path, name: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """Pictures and sound of clips after each other."""
+    count, last = SETS[name]
+    paths = sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in SUFFIXES)
+    pictures: list[np.ndarray] = []
+    sounds = []
+    for path in (paths[::-1] if last else paths)[:count]:
+        seen = [frame for frame in decode.read_frames(path) if frame.shape[1::-1] == SIZE]
+        heard = audio.read_audio(path)
+        sounds.append(np.resize(np.pad(heard, (0, SAMPLE_RATE)), len(seen) * SAMPLES_PER_FRAME))
+        pictures += seen
+    return pictures, np.concatenate(sounds)
+
+
+def off(out: Path, sound: np.ndarray) -> list[float]:
+    """Milliseconds by which blocks of a file's sound are ahead of the unspoilt one."""
+    found = audio.read_audio(out)
+    coarse = reference._coarse(found, sound)
+    return [1000 * lag / SAMPLE_RATE for lag in reference._fine(found, sound, coarse)]
+
+
+def cured(video: Path, out: Path, options: tuple[str, ...], sound: np.ndarray, level: float) -> dict[str, Any]:
+    """Correct a video, and tell how well."""
+    command = [sys.executable, "-m", "syncnet_lib", "correct", str(video), str(out), *options]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if not out.exists():
+        return {"refused": said.stderr.strip()}
+    lags = np.array(off(out, sound)) + level
+    again = syncnet_lib.measure(out)
+    points = [point.offset_ms for point in again.points]
+    return {
+        "code": said.returncode,
+        "off_ms": [round(float(np.median(lags)), 1), round(float(lags.min()), 1), round(float(lags.max()), 1)],
+        "within_10": float(np.mean(np.abs(lags) <= 10)),
+        "again_ms": again.offset_ms,
+        "again_points_ms": [round(float(each), 1) for each in (min(points), max(points))],
+        "verdict": again.verdict,
+        "said": said.stdout.splitlines()[1:2],
+    }
+
+
+def main(
+    clips: Annotated[Path, typer.Option(help="folder of grid_s1 and grid_talkers")] = ROOT.parent / "shared" / "clips",
+    out: Annotated[Path, typer.Option(help="the results")] = ROOT / "reports" / "bench" / "cures.json",
+) -> None:
+    """Spoil, cure and measure; a line a cure."""
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="syncnet-cures-") as scratch:
+        for name in SETS:
+            pictures, sound = joined(clips, name)
+            plain = Path(scratch) / f"{name}.mkv"
+            encode.write_video(plain, pictures, sound, audio_codec="flac")
+            level = syncnet_lib.measure(plain).offset_ms
+            result[name] = {"seconds": len(sound) / SAMPLE_RATE, "unspoilt_ms": level}
+            for case, (spoil, ways) in CASES.items():
+                spoilt = Path(scratch) / f"{name}-{case.replace('/', ' to ')}.mkv"
+                encode.write_video(spoilt, pictures, spoil(sound), audio_codec="flac")
+                for options in ways:
+                    target = spoilt.with_name(f"{spoilt.stem}-cured{''.join(options)}.mkv")
+                    row = cured(spoilt, target, options, sound, level)
+                    result[name][f"{case} {' '.join(options) or 'by time stamps'}"] = row
+                    print(name, case, *options, json.dumps(row), flush=True)
+    files.write_json(out, {"machine": machine.describe(), **result})
+
+
+if __name__ == "__main__":
+    typer.run(main)
