@@ -27,7 +27,7 @@ from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.experiment import calibration, evaluate, statistics
-from syncnet_lib.measurement import checkpoints, speech, verdict
+from syncnet_lib.measurement import checkpoints, speech, standing, verdict
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import embed_clip
@@ -73,15 +73,17 @@ def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, n
         count = min(len(v), len(other))
         swapped = scoring.shift_distances(v[:count], np.roll(other[:count], count // 2, axis=0))
         bar = verdict.needed_confidence(info, len(v)) or np.inf
-        false = scoring.confidence(scoring.mean_distances(swapped))
+        wrong = scoring.mean_distances(swapped)
+        false = scoring.confidence(wrong)
         rows.append(
             {
                 **row._asdict(),
                 "offset": scoring.offset(means),
                 "confidence": scoring.confidence(means),
-                "sure": scoring.confidence(means) >= bar,
+                "sure": scoring.confidence(means) >= bar
+                and not standing.doubt([distances], [1.0], scoring.offset(means)),
                 "swapped": false,
-                "falsely_sure": false >= bar,
+                "falsely_sure": false >= bar and not standing.doubt([swapped], [1.0], scoring.offset(wrong)),
                 "distances": distances,
                 "swapped_distances": swapped,
                 "speech": spoken[row.clip_id],

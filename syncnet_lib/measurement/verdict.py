@@ -18,7 +18,7 @@ import numpy as np
 
 from syncnet_lib import verbosity
 from syncnet_lib.errors import InputError, shown
-from syncnet_lib.measurement import far, finding, fine
+from syncnet_lib.measurement import far, finding, fine, standing
 from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, Watched, watched
 from syncnet_lib.measurement.coverage import coverage
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
@@ -85,6 +85,9 @@ def judge(
     at_the_end = not found.centre and abs(local) == settings.vshift
     if at_the_end and sure == "sure":
         sure = "doubtful"
+    chance = standing.doubt([track.distances for track in used], weights, local) if sure == "sure" else ""
+    if chance:
+        sure = "doubtful"
     drift = timeline.drift(segments)
     if sure in ("doubtful", "none"):
         # Where sync changes or drifts, the mean over the whole need not be sure for each stretch, or the line, to be.
@@ -97,6 +100,8 @@ def judge(
     if beaten and sure == "sure":
         sure = "doubtful"
     doubts = list(_doubts(used, windows))
+    if chance:
+        doubts = [f"{chance}: give a longer stretch"]
     if at_the_end:
         doubts.insert(0, f"the least distance is at the end of the search (±{settings.vshift} frames): search further")
     if candidate is not None and sure != "sure":

@@ -1,0 +1,58 @@
+"""Whether a least distance is more than chance: other moments of the video agree on it, and no other offset comes near.
+
+Sentences of equal timing give another's sound a minimum that confidence alone takes for sync. Of GRID's talker, 300
+training and 80 validation clips, 3.4 and 2.3 % of the pairs with another of his sentences are sure by confidence, 0.7
+and 0.8 % with both conditions; of the genuine ones 99.3 in place of 100 %, and all. Of television, 0.2 and none, of the
+genuine ones 2 in place of 3 %.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from syncnet_lib.measurement import fine
+from syncnet_lib.model import scoring
+
+BLOCK = fine.BLOCK * fine.DRAWN
+"""Windows that are drawn together, as for the interval: windows that touch share what they see and hear."""
+DRAWS = 200
+"""Resamples of the blocks."""
+AGREED = 0.97
+"""Share of the resamples that have their minimum there, within scoring.TOLERANCE frames: with DEPTH the mildest of
+those tried that leave fewer than 1 % of the pairs above sure. 0.95 leaves 1.0 %, 0.99 half of television's."""
+LEAST = 0.5
+"""Share of the windows that must have audio at a shift: the others are too few to speak against."""
+NEAR = 2
+"""Frames to either side in which means belong to the same minimum."""
+DEPTH = 0.5
+"""Share of the confidence by which the minimum must lie below every other mean."""
+
+
+def doubt(distances: Sequence[Float[np.ndarray, "_ shifts"]], weights: Sequence[float], offset: int) -> str:
+    """Why a minimum may be chance; "" where it stands.
+
+    Args:
+        distances: of the windows of each face track that counts; NaN where masked.
+        weights: what a window of each counts for.
+        offset: where the minimum of the weighted mean is, in frames.
+    """
+    sums, counts = [], []
+    for track, weight in zip(distances, weights, strict=True):
+        known, starts = ~np.isnan(track), np.arange(0, len(track), BLOCK)
+        sums.append(weight * np.add.reduceat(np.where(known, track, 0), starts, dtype=np.float64))
+        counts.append(weight * np.add.reduceat(known, starts, dtype=np.float64))
+    blocks = sum(map(len, sums))
+    drawn = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS)
+    draws = np.concatenate([np.ones((1, blocks)), drawn])
+    total, count = draws @ np.concatenate(sums), draws @ np.concatenate(counts)
+    enough = count >= LEAST * count.max(axis=1, keepdims=True)
+    means = np.divide(total, count, out=np.full(total.shape, np.inf), where=enough)
+    whole, at = means[0], means.shape[1] // 2 - offset
+    others = np.delete(whole, slice(max(at - NEAR, 0), at + NEAR + 1))
+    depth = scoring.confidence(np.where(np.isinf(whole), np.nan, whole).astype(np.float32))
+    if others.min() - whole[at] < DEPTH * depth:
+        return "another offset fits nearly as well"
+    if (np.abs(means.argmin(axis=1) - at) <= scoring.TOLERANCE).mean() < AGREED:
+        return "moments of it say other offsets"
+    return ""
