@@ -75,7 +75,7 @@ types: $(READY)
 	@$(BIN)/python -m mypy
 
 suite: $(READY)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@MAKEFLAGS= $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # DVC works in a git repository only, which "Download ZIP" does not give. Asked before gigabytes are installed.
 git-repository:

@@ -21,7 +21,7 @@ import typer
 
 import syncnet_lib
 from syncnet_lib import cli, verbosity
-from syncnet_lib.measurement import result
+from syncnet_lib.measurement import checkpoints, result
 from syncnet_lib.media import decode, remux
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.model import checkpoint
@@ -83,6 +83,7 @@ def test_one_video_for_people_and_for_scripts(syncnet, late, model):
 
 def test_verbose_tells_with_what_and_how_long(syncnet, late, monkeypatch):
     monkeypatch.setenv(verbosity.VERBOSE, "")  # and taken away again
+    checkpoints._load.cache_clear()  # it says so when it reads one
     code, out, err = syncnet("--verbose", "offset", late / "late.mp4")
     assert code == 0
     assert "late.mp4" in out

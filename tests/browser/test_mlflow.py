@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
                     run.numbers({"loss": 3.0 - step, "auc": auc}, step)
                 run.model("syncnet", root / f"{alias}.safetensors", alias)
             ids.append(run.id)
-        registry.promote("syncnet", "refined", "champion", 0.86, "data", root)
+        registry.promote("syncnet", root / "refined.safetensors", "champion", 0.86, "data", root)
     return root, ids
 
 
