@@ -34,7 +34,8 @@ def make(folder: Path) -> Path:
         writer.add(split.frames[start : start + FRAMES], no_face, np.full(FRAMES, 0.1, np.float32))
         writer.close(samples, 0)
         (folder / "clips" / name / "clip.json").write_text(json.dumps({"start_frame": 0, "fps": FPS}))
-        rows.append({"clip_id": name, "video_id": f"v{number}", "path": f"videos/v{number}.mp4", "frames": FRAMES})
+        row = {"clip_id": name, "video_id": f"v{number}", "path": f"videos/v{number}.mp4"}
+        rows.append({**row, "start_frame": 0, "frames": FRAMES})
         distance = rng.normal(1 + number, 0.2, FRAMES - 5)
         windows.append(pd.DataFrame({"clip_id": name, "window": np.arange(FRAMES - 5), "distance": distance}))
     samples.unlink()
@@ -45,5 +46,6 @@ def make(folder: Path) -> Path:
     table = pd.concat(windows, ignore_index=True)
     table.assign(kept=table.distance < 2.5).to_parquet(folder / "filter" / "windows.parquet")
     names = [row["clip_id"] for row in rows]
-    pd.DataFrame({"clip_id": names, "verdict": VERDICTS}).to_parquet(folder / "filter" / "clips.parquet")
+    judged = pd.DataFrame({"clip_id": names, "verdict": VERDICTS, "reason": "so it is", "moved": 0.0})
+    judged.assign(distance=1.0, confidence=0.2).to_parquet(folder / "filter" / "clips.parquet")
     return folder

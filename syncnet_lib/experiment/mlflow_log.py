@@ -152,7 +152,7 @@ def start(
         for left in sorted(_waiting(root).glob("[0-9a-f]*")):
             _outbox(client, left.name, root).deliver()
         experiment_id = _experiment(client, experiment, root)
-        tags = {"stage": stage, **(tags or {}), **_origin(stage, root)}
+        tags = {"stage": stage, **(tags or {}), **origin(stage, root)}
         tags["mlflow.runName"] = " ".join([stage, *_differences(stage, settings), *filter(None, [tags.get("dvc.exp")])])
         if PARENT_RUN in os.environ:
             tags |= {"mlflow.parentRunId": os.environ[PARENT_RUN], "trial": os.environ.get(TRIAL, "")}
@@ -319,8 +319,13 @@ def _experiment(client: "MlflowClient", name: str, root: Path) -> str:
         return str(known.experiment_id)  # another writer was faster
 
 
-def _origin(stage: str, root: Path) -> dict[str, str]:
-    """Tags that tell what a run was made from."""
+def origin(stage: str, root: Path) -> dict[str, str]:
+    """Tags that tell what a run is made from: commit, experiment, and the hashes of its data.
+
+    Args:
+        stage: that runs.
+        root: the project.
+    """
     tags = {}
     if commit := _git(root, "rev-parse", "HEAD"):
         tags["git.commit"] = tags["mlflow.source.git.commit"] = commit

@@ -84,8 +84,8 @@ def of_clip(folder: Path, source: Path, first: int, length: int, model: Path) ->
         "sure": threshold.needed(len(distances)) if threshold else None,
         "shifts": distances.shape[1],
         "first": first,
-        "mouths": [_jpeg(mouth) for mouth in mouths],
-        "pictures": _pictures(source, start, len(mouths)),
+        "mouths": [jpeg(mouth) for mouth in mouths],
+        "pictures": pictures(source, start, len(mouths)),
         "sound": clip.samples[first * SAMPLES_PER_FRAME :][: len(mouths) * SAMPLES_PER_FRAME].tobytes(),
         "mfcc": mfcc.astype("<f4").tobytes(),
         "speech": clip.speech[first : first + length].astype(np.uint8).tobytes(),
@@ -93,8 +93,13 @@ def of_clip(folder: Path, source: Path, first: int, length: int, model: Path) ->
     }
 
 
-def _pictures(source: Path, start: int, count: int) -> list[bytes]:
-    """JPEGs of the frames of a video; none where it is gone, is itself no more than crops, or would take long."""
+def pictures(source: Path, start: int, count: int) -> list[bytes]:
+    """JPEGs of the frames of a video; none where it is gone, is itself no more than crops, or would take long.
+
+    Args:
+        source: the video.
+        start, count: frames on the 25 Hz grid.
+    """
     if start + count > LOOKED_FOR:
         return []
     codes: list[bytes] = []
@@ -102,7 +107,7 @@ def _pictures(source: Path, start: int, count: int) -> list[bytes]:
     try:
         for picture in itertools.islice(video.pictures(source), start, start + count):
             # What the grid shows twice comes as the same object twice.
-            codes.append(codes[-1] if picture is last else _jpeg(_small(picture)))
+            codes.append(codes[-1] if picture is last else jpeg(_small(picture)))
             last = picture
     except InputError:
         return []
@@ -116,5 +121,10 @@ def _small(picture: Picture) -> UInt8[np.ndarray, "height width 3"]:
     return cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
 
 
-def _jpeg(pixels: UInt8[np.ndarray, "height width *bgr"]) -> bytes:
+def jpeg(pixels: UInt8[np.ndarray, "height width *bgr"]) -> bytes:
+    """A picture as JPEG.
+
+    Args:
+        pixels: gray, or blue, green and red.
+    """
     return cv2.imencode(".jpg", pixels)[1].tobytes()

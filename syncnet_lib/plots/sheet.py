@@ -26,6 +26,14 @@ thead th { font-weight: 600; color: var(--soft); border-bottom: 2px solid var(--
 tbody th { font-weight: 400; } tbody th, td { border-bottom: 1px solid var(--line); }
 figure { margin: 1.5rem 0; overflow-x: auto; } img { max-width: 100%; height: auto; display: block; background: #fff;
          padding: .5rem; border-radius: .4rem; }
+.flow { list-style: none; padding: 0; margin: 1rem 0; display: grid; gap: .75rem 1.5rem;
+        grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); counter-reset: step; }
+.flow li { counter-increment: step; padding: .6rem .9rem; background: var(--panel); border-radius: .4rem;
+           font-size: .92rem; }
+.flow b { display: block; color: var(--accent); } .flow b::before { content: counter(step) ". "; }
+.reel { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(min(18rem, 100%), 1fr)); }
+.reel figure { margin: 0; } .reel figcaption { font-size: .9rem; line-height: 1.4; padding-top: .4rem; }
+video { width: 100%; aspect-ratio: 4 / 3; object-fit: contain; background: #000; border-radius: .4rem; display: block; }
 @media screen and (max-width: 45rem) { figure img { max-width: none; width: 44rem; } }
 @media print {
   :root { --text: #000; --ground: #fff; --panel: #f4f6f8; --line: #ccc; --soft: #444; --accent: #1b7f79; }

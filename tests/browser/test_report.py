@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
 from syncnet_lib import files
+from syncnet_lib.experiment import scene
 from syncnet_lib.plots import page, sheet, training, verdicts
 from tests.plots.examples import CURVE, METRICS, timing
 
@@ -17,15 +19,18 @@ LUMINANCE = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report over made-up numbers."""
     folder = tmp_path_factory.mktemp("reports")
-    for stage in ("corpus", "extract", "train", "retrain"):
+    for stage in ("train", "retrain"):
         files.write_json(folder / "metrics" / f"{stage}.json", {"clips": 3, "minutes": 10.0, "val_auc": 0.82})
     files.write_json(folder / "metrics" / "filter.json", {"kept": 3})
-    files.write_json(folder / "metrics" / "pairs.json", {"train": {"clips": 3}, "val": {"clips": 1}, "skipped": 0})
     files.write_json(folder / "metrics" / "evaluate.json", METRICS)
     files.write_bytes(folder / "figures" / "result.png", page.png(verdicts.result(METRICS, {"base": CURVE}, "found")))
     files.write_bytes(folder / "figures" / "train" / "phases.png", page.png(training.phase_bars(timing())))
     files.write_bytes(folder / "html" / "train.html", sheet.document("train", "<h1>executed</h1>").encode())
-    files.write_bytes(folder / "report.html", page.experiment(folder).encode())
+    poster = scene.jpeg(np.zeros((24, 32), np.uint8))
+    films = [page.Film(b"", poster, f"kept: {number}", "clear minimum at +0 frames") for number in range(4)]
+    about = {"packages": "torch 2, " * 20, "machine": "a processor"}
+    made = page.experiment(folder, {"corpus": "3 videos", "extract": "3 clips"}, films, about)
+    files.write_bytes(folder / "report.html", made.encode())
     return folder / "report.html"
 
 

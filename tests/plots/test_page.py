@@ -7,7 +7,7 @@ import pandas as pd
 
 from syncnet_lib import files
 from syncnet_lib.plots import verdicts
-from syncnet_lib.plots.page import Links, Picture, experiment, page, png
+from syncnet_lib.plots.page import Film, Flow, Links, Picture, experiment, page, png
 from tests.plots.examples import CURVE, METRICS
 
 
@@ -25,19 +25,23 @@ class Elements(HTMLParser):
 
 
 def test_the_whole_experiment_on_one_page(tmp_path: Path) -> None:
-    for stage in ("corpus", "extract", "train", "retrain"):
+    for stage in ("train", "retrain"):
         files.write_json(tmp_path / "metrics" / f"{stage}.json", {"clips": 3})
     files.write_json(tmp_path / "metrics" / "filter.json", {"kept": 3})
-    files.write_json(tmp_path / "metrics" / "pairs.json", {"train": {"clips": 3}, "skipped": 0})
     files.write_json(tmp_path / "metrics" / "evaluate.json", {**METRICS, "extra": METRICS})
     files.write_bytes(tmp_path / "figures" / "result.png", png(verdicts.result(METRICS, {"base": CURVE}, "found")))
     files.write_bytes(tmp_path / "figures" / "train" / "loss.png", b"PNG")
     files.write_bytes(tmp_path / "html" / "train.html", b"executed")
-    made = experiment(tmp_path)
+    film = Film(b"MP4", b"JPEG", "kept: a", "clear minimum")
+    made = experiment(tmp_path, {"corpus": "3 videos"}, [film], {"code": "commit 1"})
     elements = Elements(made)
     images = elements.of("img")
     assert len(images) == 2
     assert all(str(image["src"]).startswith("data:image/png;base64,") and image["alt"] for image in images)
+    (video,) = elements.of("video")
+    assert str(video["src"]).startswith("data:video/mp4;base64,")
+    assert str(video["poster"]).startswith("data:image/jpeg;base64,")
+    assert "commit 1" in made
     assert made.index('class="lead"') < made.index("<nav>") < made.index("<img"), "the verdict comes first"
     anchors = {f"#{heading['id']}" for heading in elements.of("h2")}
     targets = [str(link["href"]) for link in elements.of("a")]
@@ -63,4 +67,5 @@ def test_a_page_is_for_phones_paper_and_the_night() -> None:
 def test_what_a_page_is_told_cannot_become_markup() -> None:
     evil = "<script>"
     parts = [f"## {evil}", evil, Picture(b"", f'"{evil}'), Links({evil: f'"{evil}'}), pd.DataFrame({evil: [evil]})]
+    parts += [Flow({evil: evil}), [Film(b"", b"", evil, evil)]]
     assert not Elements(page(evil, evil, parts)).of("script")
