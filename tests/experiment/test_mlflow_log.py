@@ -97,7 +97,7 @@ def test_run_is_linked_to_git_and_dvc(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_outside_git_and_dvc(tmp_path: Path) -> None:
-    assert mlflow_log._origin("train", tmp_path) == {}
+    assert mlflow_log.origin("train", tmp_path) == {}
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")])
