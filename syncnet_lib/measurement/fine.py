@@ -118,11 +118,9 @@ def estimate(
         cut = slice(max(start - rows.first, 0), None if stop is None else max(stop - rows.first, 0))
         sums.append(rows.sums[cut, columns].astype(np.float64) * weight)
         counts.append(rows.counts[cut, columns].astype(np.float64) * weight)
-    blocks = [_together(np.concatenate(each)) for each in (sums, counts)]
-    size = len(blocks[0])
-    drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), DRAWS)
-    draws = np.concatenate([np.ones((1, size)), drawn])
-    total, count = (draws @ block for block in blocks)
+    blocks, counted = (_together(np.concatenate(each)) for each in (sums, counts))
+    size = len(blocks)
+    total, count = redrawn(blocks, counted, DRAWS)
     means = np.divide(total, count, out=np.full(total.shape, np.inf), where=count > 0)
     found = (middle - first - _lowest(means, middle - first)) * STEP_MS + offset * FRAME_MS
     spread = (100 - LEVEL) / 2
@@ -130,6 +128,25 @@ def estimate(
     ms, most = float(found[0]), FRAME_MS + FITTED // 2 * STEP_MS
     below, above = (min(_widened(max(side, 0.0), size), most) for side in (ms - low, high - ms))
     return Estimate(ms, ms - below, ms + above)
+
+
+def redrawn(
+    sums: Float[np.ndarray, "blocks shifts"], counts: Float[np.ndarray, "blocks shifts"], draws: int
+) -> tuple[Float[np.ndarray, "{draws}+1 shifts"], Float[np.ndarray, "{draws}+1 shifts"]]:
+    """Sums and counts of distances over all blocks, and over as many drawn again with replacement.
+
+    Args:
+        sums: of each block at each shift.
+        counts: what they are sums of.
+        draws: how often the blocks are drawn, always the same ones.
+
+    Returns:
+        Both sums, the first row of the blocks as they are.
+    """
+    size = len(sums)
+    drawn = np.random.default_rng(0).multinomial(size, np.full(size, 1 / size), draws)
+    chosen = np.concatenate([np.ones((1, size)), drawn])
+    return chosen @ sums, chosen @ counts
 
 
 def _widened(side: float, blocks: int) -> float:

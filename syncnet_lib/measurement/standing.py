@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from syncnet_lib.measurement import fine
+from syncnet_lib.measurement import far, fine
 from syncnet_lib.model import scoring
 
 BLOCK = fine.BLOCK * fine.DRAWN
@@ -21,8 +21,6 @@ DRAWS = 200
 AGREED = 0.97
 """Share of the resamples that have their minimum there, within scoring.TOLERANCE frames: with DEPTH the mildest of
 those tried that leave fewer than 1 % of the pairs above sure. 0.95 leaves 1.0 %, 0.99 half of television's."""
-LEAST = 0.5
-"""Share of the windows that must have audio at a shift: the others are too few to speak against."""
 NEAR = 2
 """Frames to either side in which means belong to the same minimum."""
 DEPTH = 0.5
@@ -42,11 +40,8 @@ def doubt(distances: Sequence[Float[np.ndarray, "_ shifts"]], weights: Sequence[
         known, starts = ~np.isnan(track), np.arange(0, len(track), BLOCK)
         sums.append(weight * np.add.reduceat(np.where(known, track, 0), starts, dtype=np.float64))
         counts.append(weight * np.add.reduceat(known, starts, dtype=np.float64))
-    blocks = sum(map(len, sums))
-    drawn = np.random.default_rng(0).multinomial(blocks, np.full(blocks, 1 / blocks), DRAWS)
-    draws = np.concatenate([np.ones((1, blocks)), drawn])
-    total, count = draws @ np.concatenate(sums), draws @ np.concatenate(counts)
-    enough = count >= LEAST * count.max(axis=1, keepdims=True)
+    total, count = fine.redrawn(np.concatenate(sums), np.concatenate(counts), DRAWS)
+    enough = count >= far.LEAST * count.max(axis=1, keepdims=True)
     means = np.divide(total, count, out=np.full(total.shape, np.inf), where=enough)
     whole, at = means[0], means.shape[1] // 2 - offset
     others = np.delete(whole, slice(max(at - NEAR, 0), at + NEAR + 1))
