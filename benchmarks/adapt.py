@@ -41,7 +41,8 @@ def main(
     / "adapt.json",
 ) -> None:
     """Adapt a checkpoint to a talker with some minutes of video, and measure it on the rest."""
-    work = work or Path(tempfile.mkdtemp())
+    unkept = files.scratch()
+    work = work or Path(unkept.name)
     manifest, spoken = strangers.extracted(SETS, clips, work)
     result: dict[str, Any] = (
         json.loads(out.read_text()) if out.exists() else {"machine": machine.describe(), "rows": {}}
@@ -77,6 +78,7 @@ def main(
                 adapted, began = Path(folder) / "adapted.safetensors", time.perf_counter()
                 adapt.adapt(own, adapted, checkpoint, workers=parallel.cores(), progress=False)
                 measured(name, adapted, time.perf_counter() - began)
+    unkept.cleanup()
 
 
 if __name__ == "__main__":

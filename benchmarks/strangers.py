@@ -12,7 +12,6 @@ answer of its person's other clips where there are some, and clips of a person a
 Held out from all training and choosing: all of these but tv. Writes reports/bench/strangers.json.
 """
 
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -159,7 +158,8 @@ def main(
     out: Annotated[Path, typer.Option(help="JSON")] = ROOT / "reports" / "bench" / "strangers.json",
 ) -> None:
     """Measure checkpoints on strangers."""
-    work = work or Path(tempfile.mkdtemp())
+    unkept = files.scratch()
+    work = work or Path(unkept.name)
     manifest, spoken = extracted([name for names in TABLES.values() for name in names], clips_dir, work)
     result: dict[str, Any] = {"machine": machine.describe(), "checkpoints": {}}
     for name in checkpoint or ["small"]:
@@ -188,6 +188,7 @@ def main(
             for source, row in sets.items():
                 print(f"{name}  {title}: {source}  {row}", flush=True)
     files.write_json(out, result)
+    unkept.cleanup()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sqlite3
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +64,24 @@ def sweep(folder: Path) -> None:
     for left in folder.glob(f"{PARTIAL}*"):
         pid = left.name.removeprefix(PARTIAL).partition("-")[0]
         if pid.isdigit() and not process_lives(int(pid)):
-            remove(left)
+            with contextlib.suppress(OSError):  # another user's, or another process removes it as well
+                remove(left)
+
+
+def scratch(place: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """A new folder for temporary files, which `with` removes in the end; what killed processes left of theirs goes too.
+
+    Args:
+        place: where; by default where the system has such folders.
+    """
+    place = place or Path(tempfile.gettempdir())
+    sweep(place)
+    return tempfile.TemporaryDirectory(dir=place, prefix=f"{PARTIAL}{os.getpid()}-syncnet-")
+
+
+def sweep_scratch() -> None:
+    """Remove what killed processes have left where the system has temporary folders: for who has killed one."""
+    sweep(Path(tempfile.gettempdir()))
 
 
 def process_lives(pid: int) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from syncnet_lib import verbosity
+from syncnet_lib import files, verbosity
 from syncnet_lib.errors import InputError
 
 if TYPE_CHECKING:
@@ -228,6 +228,7 @@ def _pool(
     finally:
         pool.stop()
         pool.join()
+        files.sweep_scratch()  # of those that were at work
 
 
 def processes(count: int) -> "ProcessPool":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
+from syncnet_lib import files
 from syncnet_lib.parallel import Item, interrupts_blocked, lost
 
 
@@ -99,6 +100,7 @@ class Apart(Ahead[Item]):
         self._process.kill()  # before the thread is waited for, which may wait for the process
         super().close()
         self._process.join()
+        files.sweep_scratch()
 
 
 def _send(there: "Connection", function: Callable[..., Iterable[Any]], arguments: tuple[Any, ...]) -> None:

@@ -37,13 +37,20 @@ ROOT = Path(__file__).resolve().parents[1]
 # inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Not a fixture: the notebooks under test are kernels, which inherit the environment and know no fixtures.
-_store = tempfile.TemporaryDirectory(prefix="syncnet-mlflow-")
-os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{_store.name}/mlflow.db"
-
 # A busy machine is no failure; and what CI says of a commit must be the same the next time.
 settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("here")
+
+
+@pytest.hookimpl(trylast=True)  # when pytest has made its own folder
+def pytest_configure(config: pytest.Config) -> None:
+    """What the processes under test leave behind, killed on purpose or not, and their runs in MLflow: all of it lies in
+    pytest's folder, which goes when every test has passed. In the environment, which kernels inherit as well."""
+    base = config._tmp_path_factory.getbasetemp()
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{base / 'mlflow.db'}"
+    own = base / "tmp"
+    own.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(own)
 
 
 def shared(name: str, what: str) -> Path:
@@ -88,6 +95,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def real_clips() -> Path:
     """Real talkers."""
     return shared("clips", "the real clips")
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for what is temporary in a test and the processes that it starts."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
 
 
 @pytest.fixture

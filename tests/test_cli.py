@@ -293,13 +293,14 @@ def test_a_killed_batch_goes_on(syncnet, talkers, model, tmp_path):
     assert not journal.exists()
 
 
-def test_interrupted_keeps_what_is_done(talkers, model, tmp_path):
+def test_interrupted_keeps_what_is_done(talkers, model, tmp_path, temporary):
     target, journal = tmp_path / "out.json", tmp_path / ".out.json.journal"
     process = batch_process(talkers / "videos", model, target)
     said = signalled(process, journal, 1, signal.SIGINT)
     assert process.returncode == 130
     assert re.search(r"stopped; the \d+ that are done are kept: give the same command again\n", said)
     assert [path.name for path in tmp_path.iterdir()] == [".out.json.journal"]
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])

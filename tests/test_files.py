@@ -105,6 +105,32 @@ def test_only_what_dead_processes_left_is_swept(tmp_path: Path) -> None:
     assert not files.process_lives(int(dead.stdout))
 
 
+def test_a_temporary_folder_goes_also_after_a_kill(tmp_path: Path, temporary: Path) -> None:
+    script = (
+        "import sys\n"
+        "from syncnet_lib import files\n"
+        "with files.scratch() as folder:\n"
+        "    print(folder, flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (
+        subprocess.Popen(command, env=environment, **pipes) as living,
+        subprocess.Popen(command, env=environment, **pipes) as killed,
+    ):
+        used, left = (Path(process.stdout.readline().strip()) for process in (living, killed))
+        (left / "audio.raw").touch()
+        killed.kill()
+        killed.wait()
+        assert set(temporary.iterdir()) == {used, left}
+        with files.scratch() as own:
+            assert set(temporary.iterdir()) == {used, Path(own)}
+        living.communicate()
+    assert list(temporary.iterdir()) == []
+
+
 LOCKER = """
 import sys
 sys.modules["fcntl"] = None  # as on Windows

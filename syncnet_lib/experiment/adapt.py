@@ -1,12 +1,12 @@
 """A checkpoint for certain people: minutes of training on their own videos, from a checkpoint that knows others."""
 
 import math
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from syncnet_lib import files
 from syncnet_lib.dataset import clips, extract, sources, splits
 from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.dataset.splits import Split
@@ -68,7 +68,7 @@ def adapt(
         InputError: no usable video, too little speech, or a result that is no better than `start`; nothing is written.
     """
     spec = header.read(start).spec
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".adapt-") as scratch:
+    with files.scratch(out.parent) as scratch:
         work = Path(scratch)
         pieces, speech_seconds = _pieces(folder, work, spec.crop, workers, progress)
         checked = np.arange(len(pieces.index)) % CHECKED_EVERY == CHECKED_EVERY - 1

@@ -4,7 +4,6 @@ What is seen is drawn in the browser (`web/`): its play head and its sound must 
 the clips, what a network says of them, and the distances of the filter.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
+from syncnet_lib import files
 from syncnet_lib.dataset import extract, sources
 from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.errors import InputError
@@ -94,7 +94,7 @@ class Explorer(anywidget.AnyWidget):
     def __init__(self, data: Path, root: Path) -> None:
         super().__init__()
         self._data = data
-        self._scratch = tempfile.TemporaryDirectory(prefix="syncnet-")
+        self._scratch = files.scratch()
         self._dropped: dict[str, Choice] = {}
         self._own = {choice.key: choice for choice in of_folder(data, root)}
         self.networks = [name for name in ("refined", "base", "small") if _is_there(name, data)]

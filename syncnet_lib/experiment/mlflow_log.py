@@ -3,7 +3,6 @@
 import atexit
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from ruamel.yaml import YAML
 from syncnet_lib.experiment import config, registry
 from syncnet_lib.experiment.outbox import Outbox, Undelivered
 from syncnet_lib.experiment.store import answering, client_of, flat, reach, uri
+from syncnet_lib.files import scratch
 from syncnet_lib.paths import PIPELINE
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Run:
 
     def figure(self, name: str, figure: "Figure") -> None:
         """Keep a figure as figures/`name`.png."""
-        with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
+        with scratch() as folder:
             path = Path(folder) / f"{name}.png"
             figure.savefig(path)
             self._outbox.post({"kind": "artifact", "folder": "figures"}, path)

@@ -7,13 +7,12 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.files import atomic, remove
+from syncnet_lib.files import atomic, remove, scratch, sweep_scratch
 from syncnet_lib.paths import ROOT
 
 
@@ -39,11 +38,12 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
 
     failed = failed_copy(copy)
     remove(failed)
-    with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
+    with scratch() as folder:
         draft = Path(folder) / "draft.ipynb"
         try:
             _papermill(stage, notebook, parameters, draft)
         except BaseException as error:
+            sweep_scratch()  # of a kernel that was killed
             with contextlib.suppress(OSError, ValueError):  # half a draft, a full disk: the error is told anyway
                 _keep(draft, failed)
             kept = f"the executed notebook: {_in_project(failed)}"

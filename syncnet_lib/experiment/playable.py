@@ -1,10 +1,10 @@
 """A clip to look at and listen to in an executed notebook."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from syncnet_lib import files
 from syncnet_lib.dataset import clips
 from syncnet_lib.media import encode
 
@@ -16,7 +16,7 @@ def video(folder: Path) -> bytes:
         folder: of the clip.
     """
     clip = clips.load(folder)
-    with tempfile.TemporaryDirectory() as temporary:
+    with files.scratch() as temporary:
         path = Path(temporary, "clip.mp4")
         encode.write_video(path, (np.repeat(mouth[:, :, None], 3, axis=2) for mouth in clip.mouth), clip.samples)
         return path.read_bytes()

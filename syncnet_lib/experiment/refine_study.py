@@ -1,12 +1,12 @@
 """The study of the refinement: clips are spoilt in a known way, and the loop's verdicts and gains are measured."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from syncnet_lib import files
 from syncnet_lib.dataset import noise
 from syncnet_lib.dataset.noise import NoiseSettings
 from syncnet_lib.dataset.splits import Split
@@ -75,7 +75,7 @@ def point(
     settings = FilterSettings(threshold=FALSE_ACCEPTS, folds=folds, rounds=most_rounds, repair=True)
     where = torch.device(device)
     figures: dict[str, Any] = {"rounds": [], **{f"k{frames}": {} for frames in LENGTHS}}
-    with tempfile.TemporaryDirectory() as scratch:
+    with files.scratch() as scratch:
         trainer = rounds.Trainer(val, _settings(train, steps), seed, where, Path(scratch))
         for found in rounds.run(train, None, trainer, settings):
             figures["rounds"].append(judged(found.clips, truth))

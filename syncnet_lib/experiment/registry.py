@@ -1,13 +1,12 @@
 """The registered models: a version for each training, what it was measured to be, and which of them is the champion."""
 
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from syncnet_lib.experiment.store import answering, client_of, flat
-from syncnet_lib.files import sha256
+from syncnet_lib.files import scratch, sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +24,7 @@ def register(client: "MlflowClient", run_id: str, name: str, path: Path, alias: 
         warnings.simplefilter("ignore", UserWarning)  # MLflow warns of annotations of its own
         import mlflow.pyfunc
 
-    with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
+    with scratch() as folder:
         served = Path(folder) / "model"
         mlflow.pyfunc.save_model(
             served, python_model=str(SERVED), artifacts={"checkpoint": str(path)}, pip_requirements=["syncnet_lib"]

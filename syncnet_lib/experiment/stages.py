@@ -5,7 +5,6 @@ import hashlib
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from syncnet_lib.experiment import config, mlflow_log, pipeline
 from syncnet_lib.experiment.notebook import execute, failed_copy, parameter_names, raised_inside
 from syncnet_lib.experiment.settings import CommonSettings
 from syncnet_lib.experiment.store import client_of
-from syncnet_lib.files import locked, remove
+from syncnet_lib.files import locked, remove, scratch
 from syncnet_lib.paths import PIPELINE, ROOT, is_pipeline, reports
 
 POLL = 0.2
@@ -114,7 +113,7 @@ def _opened_runs() -> Iterator[Path]:
     Once there is one, this process imports what it will end the run with, for which it would wait for seconds when the
     notebook is done; while that computes, it has nothing else to do.
     """
-    with tempfile.TemporaryDirectory(prefix="syncnet-") as folder:
+    with scratch() as folder:
         opened = Path(folder) / "runs"
         opened.touch()
         os.environ[mlflow_log.OPENED_RUNS] = str(opened)

@@ -11,7 +11,6 @@ window is left out at shifts at which the file has no audio. With "zero" everyth
 
 import copy
 import dataclasses
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from pydantic import Field
 
-from syncnet_lib import verbosity
+from syncnet_lib import files, verbosity
 from syncnet_lib.errors import InputError, shown
 from syncnet_lib.measurement import fine, stream
 from syncnet_lib.measurement.inputs import check
@@ -162,7 +161,7 @@ def watched(
     lead = settings.vshift + stream.FAR
     if events is None:
         events = stream.watch(path, settings, model.spec.crop, settings.cropped, lead, progress, each)
-    with tempfile.TemporaryDirectory(prefix="syncnet-") as scratch:
+    with files.scratch() as scratch:
         watch = Stopwatch(PHASES)
         events = watch.each(WAITING, events)
         with watch.phase(SOUND):

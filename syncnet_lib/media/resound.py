@@ -5,7 +5,6 @@ ignore time stamps, whose sound begins with the first picture. Pictures and subt
 """
 
 import itertools
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from jaxtyping import Float32
 
+from syncnet_lib import files
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import remux
 from syncnet_lib.media.decode import decoded, probe
@@ -66,7 +66,7 @@ def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
     info = probe(path)
     if info.first_picture is None or not info.audio:
         raise InputError(path, "no pictures" if info.first_picture is None else "no sound")
-    with tempfile.TemporaryDirectory(prefix="syncnet-") as scratch, remux.new_media(out) as made:
+    with files.scratch() as scratch, remux.new_media(out) as made:
         sounds = [
             _Sound(path, number, info.first_picture, cure, Path(scratch) / f"{number}.raw")
             for number in range(len(info.audio))

@@ -103,8 +103,8 @@ class Jobs:
         self._options, self._seconds = options, seconds
         self._pool = parallel.processes(workers)
         self._jobs: dict[str, Job] = {}
-        _sweep(Path(tempfile.gettempdir()))
-        self._folder = Path(tempfile.mkdtemp(prefix=f"{files.PARTIAL}{os.getpid()}-syncnet-"))
+        self._scratch = files.scratch()
+        self._folder = Path(self._scratch.name)
 
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
@@ -171,13 +171,7 @@ class Jobs:
         """End all processes, and delete all that there is."""
         self._pool.stop()
         self._pool.join()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _sweep(folder: Path) -> None:
-    """Delete what services that were killed have left."""
-    with contextlib.suppress(OSError):  # another user's
-        files.sweep(folder)
+        self._scratch.cleanup()
 
 
 def _measure(video: Path, name: str, options: batch.Options, limits: Limits | None) -> Result:

@@ -22,6 +22,7 @@ import torch
 
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
+from syncnet_lib.files import scratch
 from syncnet_lib.settings import Settings
 from syncnet_lib.training import distributed, loop
 from syncnet_lib.training.settings import TrainSettings
@@ -85,7 +86,7 @@ def fit(
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise InputError("train.processes", f"{processes} on {torch.cuda.device_count()} GPUs", "use auto")
     assert train.folder is not None
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch() as folder:
         job_file, kept = Path(folder, "job.json"), Path(folder, "kept.npy")
         np.save(kept, train.kept)
         job = Job(
@@ -112,7 +113,9 @@ def _torchrun(processes: int, job_file: Path) -> Iterator[dict]:
         RuntimeError: a process failed otherwise.
     """
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command = [*torchrun, "-m", "syncnet_lib.training.launch", str(job_file)]
+    # By default torchrun makes a folder for logs, though nothing is logged, and leaves it.
+    own = ["--log-dir", str(job_file.parent), "-m", "syncnet_lib.training.launch", str(job_file)]
+    command = [*torchrun, *own]
     refusal = None
     with tempfile.TemporaryFile("w+") as log:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:

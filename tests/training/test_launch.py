@@ -112,7 +112,7 @@ def test_two_processes_give_what_one_gives_with_the_doubled_batch(pairs, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_notebook_trains_in_two_processes_and_goes_on_after_an_interruption(pairs, tmp_path):
+def test_a_notebook_trains_in_two_processes_and_goes_on_after_an_interruption(pairs, tmp_path, temporary):
     split, val = Split.open(pairs / "train"), Split.open(pairs / "val")
     kept = split.kept.copy()
     kept[:20] = False
@@ -122,6 +122,7 @@ def test_a_notebook_trains_in_two_processes_and_goes_on_after_an_interruption(pa
     running = launch.fit(*arguments, PhaseTimer(CPU))
     assert next(running).number == 1
     running.close()
+    assert not [path for path in temporary.iterdir() if not path.name.startswith("torchinductor_")]  # torch's cache
     timer = PhaseTimer(CPU)
     done = list(launch.fit(*arguments, timer))
     assert [epoch.number for epoch in done] == [1, 2, 3]
