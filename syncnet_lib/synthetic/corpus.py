@@ -37,7 +37,7 @@ _MARGIN = (MAX_SHIFT + 5) / FPS
 _SMILE = 0.5
 """Added to the smile of whoever is animated from a smiling photograph; half of what draws the corners as far."""
 
-_VERSION = 1
+_VERSION = 2
 """Part of each clip's key: raise it when the same settings shall give other clips."""
 
 Kind = Literal["clean", "dubbed", "shifted"]
@@ -183,12 +183,12 @@ def _plan(settings: SyntheticSettings, seed: int, cast: Cast = BUILTIN) -> list[
 
 
 def _sources(seed: int, speaker: int, audio_of: int, number: int, cast: Cast) -> tuple[int, tuple[str, ...]]:
-    """Which of the speaker's photographs a clip shows, and the hashes of it and of all recordings it may use."""
+    """Which of the speaker's photographs a clip shows; the hashes of all of them and of all recordings it may use."""
     if cast == BUILTIN:
         return 0, ()
     portraits = identity(seed, speaker, cast).portraits
     chosen = int(np.random.default_rng([seed, 5, number]).integers(len(portraits))) if portraits else 0
-    hashes = [portrait.sha256 for portrait in portraits[chosen : chosen + 1]]
+    hashes = [portrait.sha256 for portrait in portraits]  # one lends its proportions, another its teeth
     for name in dict.fromkeys((speaker, audio_of)):
         hashes += [recording.sha256 for recording in identity(seed, name, cast).recordings]
     return chosen, tuple(hashes)

@@ -11,9 +11,11 @@ import pandas as pd
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
+from syncnet_lib import verbosity
 from syncnet_lib.errors import InputError
 from syncnet_lib.faces.detect import silent_stderr
 from syncnet_lib.files import atomic, sha256
+from syncnet_lib.synthetic import teeth
 from syncnet_lib.synthetic.portrait import (
     BOTTOM,
     DENSITY,
@@ -63,12 +65,14 @@ class Portrait:
         sha256: of its bytes.
         cache: file of its measurement.
         neutral: file of the measurement of the person's neutral photograph, else the same file.
+        smile: file of the measurement of the photograph that may lend teeth: the smiling one, else the same file.
     """
 
     path: Path
     sha256: str
     cache: Path
     neutral: Path
+    smile: Path
 
     @property
     def smiling(self) -> bool:
@@ -106,7 +110,10 @@ def find(folder: Path, cache_dir: Path, progress: bool = True) -> tuple[list[tup
             skipped.append((path.relative_to(folder).as_posix(), error.cause))
             continue
         found.setdefault(_person(path), []).append((path, digest, cache))
-    people = [tuple(Portrait(*each, neutral=several[0][2]) for each in several) for several in found.values()]
+    people = [
+        tuple(Portrait(*each, neutral=several[0][2], smile=several[-1][2]) for each in several)
+        for several in found.values()
+    ]
     if len(people) < 2:
         cause = f"fewer than two portraits can be used ({len(people)})"
         if skipped:
@@ -126,10 +133,15 @@ def _person(path: Path) -> Path:
 @lru_cache(maxsize=4)
 def load(portrait: Portrait) -> Photo:
     """A photograph from the cache, kept in memory for the clips that follow."""
-    own, neutral = _read(portrait.cache), _read(portrait.neutral)
-    cover = shrunk(own.cover.astype(np.float32) / 255)
-    photo = measured(own.points, closed(own.image, own.points), cover, resting(neutral.points))
-    return replace(photo, layered=True)
+    own, neutral, smile = (_read(cache) for cache in (portrait.cache, portrait.neutral, portrait.smile))
+    cover, mouth = shrunk(own.cover.astype(np.float32) / 255), resting(neutral.points)
+    photo = measured(own.points, closed(own.image, own.points), cover, mouth)
+    found = teeth.cut(smile.image, smile.points, neutral.points, mouth)
+    if isinstance(found, str):
+        verbosity.say(f"{portrait.path}: its teeth are drawn: {found}")
+        return replace(photo, layered=True)
+    light = teeth.skin(own.image, own.points) / teeth.skin(smile.image, smile.points)
+    return replace(photo, layered=True, teeth=replace(found, colour=(found.colour * light).astype(np.float32)))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Look:
         teeth: brightness 0..1 of the teeth.
         teeth_shown: factor on how far the upper teeth reach down behind the lips.
         cavity: factor on the brightness of the oral cavity.
+        shadow: 0..1, depth of the shadow that the upper lip casts on what is behind it.
+        seam: 0..1, darkness of the line where the lips meet.
         tongue: raise of the resting tongue, half mouth widths.
         modelling: 0..1, contrast between surfaces of the lips that face up and down.
         shine: 0..1, highlight on the lower lip.
@@ -56,6 +58,8 @@ class Look:
     teeth: float = 0.8
     teeth_shown: float = 1.0
     cavity: float = 1.0
+    shadow: float = 0.45
+    seam: float = 0.5
     tongue: float = 0.0
     modelling: float = 0.5
     shine: float = 0.2

@@ -223,6 +223,8 @@ def _as_photographed(look: Look, rng: np.random.Generator) -> Look:
         folds=1.0,
         cavity=rng.uniform(1.2, 3.0),
         tongue=rng.uniform(0.0, 0.2),
+        shadow=rng.uniform(0.6, 1.0),
+        seam=rng.uniform(0.6, 1.0),
         modelling=0.0,
         shine=0.0,
     )

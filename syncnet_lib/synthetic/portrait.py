@@ -6,6 +6,7 @@ Lengths are pixels of that photograph (512x512, 43 between the eyes) unless said
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -116,6 +117,32 @@ AVERAGE_MOUTH = Mouth(
 
 
 @dataclass(frozen=True)
+class Teeth:
+    """A person's upper teeth behind the lips; positions are half mouth widths from the middle of the resting seam.
+
+    Args:
+        colour: (h, w, 3) RGB 0..255, `FINE` pixels a half mouth width, from `LEFT` and `TOP` on; what lips and gums
+            hid is continued from what was seen.
+        edge: (w,) their lower edge, which rises towards the sides by about `BEND` times the position squared.
+        ends: where the row ends on the left and on the right.
+    """
+
+    FINE: ClassVar[int] = 40
+    LEFT: ClassVar[float] = -1.2
+    TOP: ClassVar[float] = -0.6
+    BEND: ClassVar[float] = 0.10
+    colour: Float32[np.ndarray, "height width 3"]
+    edge: Float[np.ndarray, " width"]
+    ends: tuple[float, float]
+
+    @classmethod
+    def grid(cls) -> Float[np.ndarray, "height width 2"]:
+        """Positions of the pixels, in half mouth widths."""
+        x, y = np.meshgrid(np.arange(97), np.arange(57))
+        return np.stack([x, y], 2) / cls.FINE + [cls.LEFT, cls.TOP]
+
+
+@dataclass(frozen=True)
 class Photo:
     """A measured photograph; (h, w) is the size of the texture.
 
@@ -129,6 +156,7 @@ class Photo:
         regions: name -> (h, w, 1) mask in 0..1.
         across, down: (h, w) horizontal and vertical distance from the middle of the face, in eye distances.
         layered: whether the face is drawn coarsely under its finer parts too, which closes gaps where triangles fold.
+        teeth: the person's own; None where they are drawn by rule.
     """
 
     points: Float[np.ndarray, "478 3"]
@@ -141,6 +169,7 @@ class Photo:
     across: Float32[np.ndarray, "height width"]
     down: Float32[np.ndarray, "height width"]
     layered: bool = False
+    teeth: Teeth | None = None
 
     @property
     def face(self) -> tuple[slice, slice]:
@@ -173,7 +202,7 @@ class Mesh:
         return np.array([row[landmark] for landmark in landmarks])
 
 
-def to_texture(points: Float[np.ndarray, "points dims"]) -> Float[np.ndarray, "points 2"]:
+def to_texture(points: Float[np.ndarray, "*points dims"]) -> Float[np.ndarray, "*points 2"]:
     """Pixels of the texture in which points of the photograph lie."""
     return (points[..., :2] - [LEFT, -TOP]) * DENSITY
 

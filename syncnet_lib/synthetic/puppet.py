@@ -3,6 +3,8 @@
 Lengths are pixels of the photograph, inside the mouth half the width of the resting mouth.
 """
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -21,6 +23,7 @@ from syncnet_lib.synthetic.portrait import (
     STILL,
     UPPER_LIDS,
     Photo,
+    Teeth,
 )
 
 _DETAIL = (("everything", 4), ("face", 2), ("mouth", 1))
@@ -63,6 +66,14 @@ class Puppet:
             "mouth": touching["lips"].any(1),
         }
         self._parts = {name: (which, np.unique(self._triangles[which])) for name, which in chosen.items()}
+        self._teeth = _as_sharp(photo.teeth, self._half * scene.scale, look.mirror) if photo.teeth else None
+        if self._teeth is not None:
+            middle = slice(*np.searchsorted(Teeth.grid()[0, :, 0], [-0.25, 0.25]))
+            edge = float(np.median(self._teeth.edge[middle]))
+            row = round((edge - Teeth.TOP) * Teeth.FINE)
+            # Lower teeth are not seen: they are as white, and behind the upper ones where the jaw is closed.
+            self._ivory = np.median(self._teeth.colour[row - 6 : row - 1, middle], axis=(0, 1))
+            self._bite = edge - _OVERBITE
         self._light = scene.exposure * (1 - 0.22 * scene.light[1])  # as in `painted`
         self._texture = painted(photo, look, scene)
         self._backdrop = backdrop(scene)
@@ -249,7 +260,7 @@ class Puppet:
         top = np.interp(x, *_edge(inner[: len(INNER_UPPER)], centre, across, unit))
         bottom = np.interp(x, *_edge(inner[_LOWER_OF_INNER], centre, across, unit))
         colour = self._oral_cavity(x, y, soft, track)
-        colour *= (0.55 + 0.45 * np.clip((y - top) / 0.16, 0, 1))[..., None]  # the shadow of the upper lip
+        colour *= (1 - look.shadow + look.shadow * np.clip((y - top) / 0.16, 0, 1))[..., None]  # under the upper lip
         colour = np.minimum(colour * self._light, 255) / 255
         colour = 255 * np.clip(colour**scene.gamma * scene.colour, 0, 1)
         # Share of each pixel's height that lies between the lips, so that closed lips leave nothing open.
@@ -258,7 +269,7 @@ class Puppet:
         between *= ends
         # The dark line where lips meet is thin and faint towards the corners.
         seam = np.clip(1 - np.abs(y - (top + bottom) / 2) / (0.5 * (bottom - top) + 0.055), 0, 1) * ends
-        lips = part * (1 - 0.5 * seam * np.clip(1.25 - np.abs(x / corner), 0, 1))[..., None]
+        lips = part * (1 - look.seam * seam * np.clip(1.25 - np.abs(x / corner), 0, 1))[..., None]
         part[:] = np.clip(lips + (colour - lips) * between[..., None], 0, 255)
         if scene.blur > 0.25:  # the texture is already blurred by the lens
             part[:] = cv2.GaussianBlur(part, (0, 0), scene.blur * 0.7)
@@ -273,12 +284,20 @@ class Puppet:
         """
         look = self._look
         aperture, jaw, tongue = (track[GESTURES.index(name)] for name in ("aperture", "jaw", "tongue"))
-        bend = 0.10 * x * x
+        bend = Teeth.BEND * x * x
         upper_edge = 0.075 * look.teeth_shown - bend
         lower_edge = 0.09 + 0.72 * jaw - 0.04 * look.teeth_shown + bend
         tooth = np.abs(np.sin(np.pi * (np.abs(x) + 0.01) / 0.30)) ** 0.35
         sides = np.clip(1.08 - 0.75 * x * x, 0.15, 1)
-        upper_teeth = _step(upper_edge + 0.02 * tooth - y, soft) * _step(0.85 - np.abs(x), 0.1)
+        ivory = np.array([238.0, 228.0, 208.0]) * look.teeth
+        shade = (sides * (0.72 + 0.28 * tooth))[..., None]
+        upper = ivory * shade
+        if self._teeth is None:
+            upper_teeth = _step(upper_edge + 0.02 * tooth - y, soft) * _step(0.85 - np.abs(x), 0.1)
+        else:
+            upper, upper_teeth = _own_teeth(self._teeth, x, y, soft)
+            ivory = self._ivory
+            lower_edge = self._bite + 0.72 * jaw + bend
         lower_teeth = _step(y - lower_edge, soft) * _step(0.7 - np.abs(x), 0.1)
         tongue_top = (
             0.08
@@ -290,12 +309,10 @@ class Puppet:
         tongue_here = _step(y - tongue_top, 0.10)
         dark = np.array([46.0, 22.0, 20.0]) * look.cavity
         flesh = np.array([150.0, 78.0, 76.0])
-        ivory = np.array([238.0, 228.0, 208.0]) * look.teeth
         depth = np.clip(0.55 + 0.5 * (y - tongue_top), 0.35, 0.9)[..., None]
         colour = dark + (flesh * depth - dark) * tongue_here[..., None]
-        shade = (sides * (0.72 + 0.28 * tooth))[..., None]
         colour += (ivory * 0.80 * shade - colour) * lower_teeth[..., None]
-        colour += (ivory * shade - colour) * upper_teeth[..., None]
+        colour += (upper - colour) * upper_teeth[..., None]
         return np.asarray(colour)
 
 
@@ -303,6 +320,8 @@ _BEHIND = 25.0
 """Depth of hair, neck and clothes: pixels behind the middle of the face."""
 _FLAT = 0.2
 """Twice the area in square pixels below which a triangle counts as folded and is not drawn."""
+_OVERBITE = 0.025
+"""Half mouth widths by which the lower teeth reach above the edge of the upper ones when the jaw is closed."""
 _NOWHERE = -100.0
 """A coordinate outside the texture."""
 _GROUPS: dict[str, tuple[int, ...]] = {
@@ -333,6 +352,25 @@ def _edge(points: np.ndarray, centre: np.ndarray, across: np.ndarray, unit: floa
     x, y = at @ across, at @ np.array([-across[1], across[0]])
     order = np.argsort(x)
     return x[order], y[order]
+
+
+def _as_sharp(teeth: Teeth, unit: float, mirror: bool) -> Teeth:
+    """Teeth as fine as a frame shows them, whose half mouth width has `unit` pixels; turned over with the face."""
+    colour = cv2.GaussianBlur(teeth.colour, (0, 0), max(0.4 * Teeth.FINE / unit, 0.3))
+    if not mirror:
+        return replace(teeth, colour=colour)
+    left, right = teeth.ends
+    return Teeth(np.ascontiguousarray(colour[:, ::-1]), teeth.edge[::-1], (-right, -left))
+
+
+def _own_teeth(teeth: Teeth, x: np.ndarray, y: np.ndarray, soft: float) -> tuple[np.ndarray, np.ndarray]:
+    """Colours (h, w, 3) and opacity (h, w) of a person's own teeth; arguments as for `Puppet._oral_cavity`."""
+    column, row = (x - Teeth.LEFT) * Teeth.FINE, (y - Teeth.TOP) * Teeth.FINE
+    places = np.stack([column, row], 2).astype(np.float32)
+    colour = cv2.remap(teeth.colour, places, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    edge = np.interp(column, np.arange(len(teeth.edge)), teeth.edge)
+    left, right = teeth.ends
+    return colour, _step(edge - y, soft) * _step(np.minimum(x - left, right - x), 0.2)
 
 
 def _step(distance: np.ndarray, width: float) -> np.ndarray:

@@ -145,6 +145,9 @@ def test_a_corpus_of_photographs_and_recordings(tmp_path: Path) -> None:
     assert set(videos.speaker) == {"s000", "s001"}  # no more people than there are photographs of
     plan = _plan(settings, 3, cast)
     assert {clip.portrait for clip in plan} == {0, 1}  # both expressions of the person who has two
+    both = [clip for clip in plan if len(set(clip.sources) & {each.sha256 for each in cast.portraits[0]}) == 2]
+    assert {clip.portrait for clip in both} == {0, 1}
+    assert len({clip.speaker for clip in both}) == 1  # one talker, who is in one split; a clip is of both photographs
     for path in videos.path[:2]:
         assert len(list(decode.read_frames(tmp_path / "out" / path))) == 25
     # Another voice gives other clips, of the same people.

@@ -48,7 +48,7 @@ def test_scenes_keep_the_face_inside_the_frame() -> None:
 
 
 def test_photographs_and_recordings_are_dealt_out_once_and_kept() -> None:
-    portraits = tuple((Portrait(Path(f"{n}.jpg"), str(n), Path(), Path()),) for n in range(6))
+    portraits = tuple((Portrait(Path(f"{n}.jpg"), str(n), Path(), Path(), Path()),) for n in range(6))
     voices = tuple((Recording(Path(f"{n}.flac"), Path(f"{n}.tsv"), str(n)),) for n in range(4))
     cast = people.Cast(portraits, voices)
     crowd = [people.identity(1, n, cast) for n in range(6)]
