@@ -90,6 +90,17 @@ def carried(workers: int, share: int, free: int | None) -> tuple[int, str]:
     return workers, ""
 
 
+def told(workers: int, share: int) -> str:
+    """How many workers there are, what that follows from, and what they take, in words.
+
+    Args:
+        workers: their number.
+        share: bytes that each takes at most.
+    """
+    count = f"{workers} worker" + "s" * (workers != 1)
+    return f"{count} on {cores()} core{'s' * (cores() != 1)}, up to {share / 2**30:.1f} GiB each"
+
+
 def run(
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -111,7 +122,7 @@ def run(
         workers: processes, which share the cores; 0 works in this process.
         scheduler: address of a running Dask scheduler, used in place of local processes.
         progress: show a bar on stderr.
-        describe: what the bar says in front.
+        describe: what the bar says in front of the number of local processes.
         time_limit: gives the seconds after which a local process that works on an item is killed, and the item's
             outcome is a TimeoutError; None waits for ever.
         share: bytes of memory that a local process takes; no more are started than fit.
@@ -131,6 +142,7 @@ def run(
         if note:
             print(f"note: {note}", file=sys.stderr)
         verbosity.say(f"{len(todo)} items in {count} processes")
+        describe = describe and f"{describe}, {told(count, share)}"
         done = _processes(function, todo, count, time_limit)
     # Closing the generator on the way out stops the workers at once, also for Ctrl-C.
     with tqdm(

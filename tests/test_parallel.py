@@ -88,6 +88,12 @@ def test_more_workers_than_cores_are_told(monkeypatch: pytest.MonkeyPatch, capfd
     assert capfd.readouterr().err == note
 
 
+def test_the_bar_tells_how_many_workers_there_are(capfd: pytest.CaptureFixture[str], monkeypatch) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: 3)
+    assert dict(parallel.run(_square, [1], workers=3, describe="squares", share=3 * 2**29)) == {1: 1}
+    assert "squares, 1 worker on 3 cores, up to 1.5 GiB each: 100%" in capfd.readouterr().err
+
+
 def test_free_memory_is_part_of_the_machines() -> None:
     free = parallel.free_memory()
     assert free is None or 0 <= free <= 2**50
