@@ -69,7 +69,7 @@ class _Graphs:
     def _mesh(self) -> Any:
         from google.protobuf import text_format
 
-        with _without_plotting():
+        with _without_unused():
             from mediapipe.framework import calculator_pb2
             from mediapipe.framework.formats import rect_pb2
             from mediapipe.python import solution_base
@@ -85,7 +85,7 @@ class _Graphs:
 
     @staticmethod
     def _detector(name: str) -> Any:
-        with _without_plotting():
+        with _without_unused():
             from mediapipe.python.solutions import face_detection
 
         return face_detection.FaceDetection(model_selection=int(name == "full"), min_detection_confidence=CONFIDENCE)
@@ -94,10 +94,15 @@ class _Graphs:
 _graphs = _Graphs()
 
 
+_UNUSED = "matplotlib", "matplotlib.pyplot", "mediapipe.tasks", "mediapipe.tasks.python"
+"""What mediapipe imports for its examples, and its other interface, for which it looks for a sound card by starting
+programs: four fifths of the time of its import."""
+
+
 @contextlib.contextmanager
-def _without_plotting() -> Iterator[None]:
-    """Import without matplotlib: two thirds of the time to import mediapipe, which needs it for examples only."""
-    names = [name for name in ("matplotlib", "matplotlib.pyplot") if name not in sys.modules]
+def _without_unused() -> Iterator[None]:
+    """Import mediapipe without what is not used of it."""
+    names = [name for name in _UNUSED if name not in sys.modules]
     sys.modules.update({name: ModuleType(name) for name in names})
     try:
         yield
