@@ -20,6 +20,7 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import prepare_mfcc
 from syncnet_lib.model.scoring import VSHIFT
 from syncnet_lib.training import loaders, loop, loss
+from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
 from syncnet_lib.training.randomness import SharedRandom
@@ -272,7 +273,7 @@ def train(
     model.to(device)
     head.to(device)
     parameters = [*model.parameters(), *head.parameters()]
-    optimiser = torch.optim.AdamW(parameters, chosen.lr, weight_decay=DEFAULT.weight_decay)
+    optimiser = AdamW(parameters, chosen.lr, DEFAULT.weight_decay)
     sampler = Sampler(split, chosen.batch_size, DEFAULT.samples_per_clip, chosen.kind, seed)
     batches = loaders.Resident.load(split, model.spec, device).batches(map(sampler.epoch, itertools.count(1)))
     random, timer = SharedRandom(torch.Generator().manual_seed(seed)), PhaseTimer(device)
@@ -294,7 +295,7 @@ def train(
         model.train()
         timer.at(1, step)
         update.progress = step / total
-        optimiser.param_groups[0]["lr"] = loop.learning_rate(step, total, chosen.lr)
+        optimiser.lr = loop.learning_rate(step, total, chosen.lr)
         values.append(update(batch, random, timer))
         if (step + 1) % every == 0 or step + 1 == total:
             yield step + 1, float(torch.stack(values).mean()), model.eval(), head

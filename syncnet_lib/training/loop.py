@@ -21,6 +21,7 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import prepare_mfcc
 from syncnet_lib.model.spec import SPECS
 from syncnet_lib.training import loaders, state, threshold
+from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.sampling import Sampler
@@ -111,12 +112,7 @@ def fit(
     sampler = _sampler(train, settings, seed)
     ranks.check(settings.batch_size if sampler.kind == "pairs" else sampler.clips_per_batch)
     model = _new_model(train, settings, seed, init).to(device)
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        settings.lr,
-        weight_decay=settings.weight_decay,
-        fused=device.type == "cpu" or None,  # one pass over each weight, a third of the time of the default
-    )
+    optimiser = AdamW(model.parameters(), settings.lr, settings.weight_decay)
     about: dict[str, Any] = {"settings": settings.model_dump(), "seed": seed}
     if init:
         about["init_sha256"] = files.sha256(init)
@@ -154,7 +150,7 @@ def fit(
             for at in range(steps):
                 timer.at(number, at)
                 lr = learning_rate((number - 1) * steps + at, settings.epochs * steps, settings.lr, settings.schedule)
-                optimiser.param_groups[0]["lr"] = lr
+                optimiser.lr = lr
                 with timer.phase("data"):
                     batch = next(batches)
                 losses.append(step(batch, random, timer))

@@ -12,6 +12,7 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.windows import centre
 from syncnet_lib.training import loss
+from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.augment import augment
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
@@ -38,7 +39,7 @@ class Step:
     def __init__(
         self,
         model: SyncNet,
-        optimiser: torch.optim.Optimizer,
+        optimiser: AdamW,
         ranks: Ranks,
         *,
         margin: float,
@@ -50,6 +51,7 @@ class Step:
         self._model, self._optimiser = model, optimiser
         self._margin, self._augmentation, self._grad_clip, self._bf16 = margin, augmentation, grad_clip, bf16
         self._network: nn.Module = ranks.wrap(model)
+        self._compiled = compiled
         self._device = model.mfcc_mean.device
         if compiled:
             # On a GPU this mode replays CUDA graphs: a step of many small kernels no longer waits for the host.
@@ -72,9 +74,10 @@ class Step:
         """
         try:
             return self._step(batch, random, timer)
-        except torch._dynamo.exc.BackendCompilerFailed as error:
-            raise InputError("train.compile", str(error).splitlines()[0], "set it to false") from None
         except (RuntimeError, MemoryError) as error:
+            # Where nothing is compiled, naming this class would import the compiler, for which there may be no memory.
+            if self._compiled and isinstance(error, torch._dynamo.exc.BackendCompilerFailed):
+                raise InputError("train.compile", str(error).splitlines()[0], "set it to false") from None
             if not _out_of_memory(error):
                 raise
         # Outside the handler: the exception holds what the failed step had computed.
@@ -97,7 +100,7 @@ class Step:
                 # A rare large step costs the first epochs.
                 nn.utils.clip_grad_norm_(self._model.parameters(), self._grad_clip)
             self._optimiser.step()
-            self._optimiser.zero_grad(set_to_none=True)
+            self._optimiser.zero_grad()
         return value.detach()
 
     def _forward(self, batch: Batch, random: SharedRandom) -> tuple[Tensor, Tensor]:

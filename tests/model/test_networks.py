@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.media.features import MFCC_SIZE, WINDOW_MFCC
 from syncnet_lib.model import checkpoint, size
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.spec import SPECS
@@ -85,3 +87,11 @@ def test_sizes_are_those_of_the_literature():
     assert sizes["small"].gflop < 0.1 < sizes["paper"].gflop
     assert sizes["small"].parameters == sum(parameter.numel() for parameter in SyncNet("small").parameters())
     assert sizes["paper"].inputs == 5 * 111 * 111 + 20 * 13 * 4
+
+
+def test_sizes_are_counted_as_torch_counts_them():
+    for name in SPECS:
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            spec = SPECS[name]
+            SyncNet(name).eval()(torch.zeros(1, *spec.window), torch.zeros(1, WINDOW_MFCC, MFCC_SIZE))
+        assert size.size_of(name).gflop == counter.get_total_flops() / 1e9
