@@ -3,11 +3,12 @@ with what is kept, until the verdicts settle."""
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,9 @@ from syncnet_lib.model.spec import SPECS
 from syncnet_lib.training import filtering, loaders, loop, refinement, threshold
 from syncnet_lib.training.refinement import KEPT, SEARCH, VERDICTS, Evidence
 from syncnet_lib.training.settings import FilterSettings, TrainSettings, Unit
+from syncnet_lib.training.threshold import Embedded
 from syncnet_lib.training.timing import PhaseTimer
-from syncnet_lib.training.validation import split_distances
+from syncnet_lib.training.validation import embed_split, split_distances
 
 SETTLED = 0.01
 """Share of the clips whose verdict may still change from one round to the next when the rounds have settled."""
@@ -97,6 +99,51 @@ def evidence_of(
     return Evidence(distances, limit, threshold.measure(model, val))
 
 
+@dataclass(frozen=True)
+class Opinion:
+    """What a network that judges in cross-fitting hands on.
+
+    Attributes:
+        evidence: on the clips of its fold that other networks were trained on.
+        outside: its embeddings of clips that no network was trained on.
+        val: its embeddings of the validation split.
+    """
+
+    evidence: Evidence
+    outside: list[Embedded]
+    val: list[Embedded]
+
+
+def committee(opinions: Sequence[Opinion], edges: Literal["mask", "zero"]) -> Evidence:
+    """What networks say together of clips that none of them was trained on.
+
+    Their embeddings side by side, divided by the root of their number, are an embedding too: its squared distances are
+    the means of theirs, and chance, in which they differ, counts for less.
+
+    Args:
+        opinions: of networks that judge by the same clips in the same order.
+        edges: as for `scoring.shift_distances`.
+    """
+    distances = {
+        clip.video_id: scoring.shift_distances(clip.video, clip.audio, SEARCH, edges)
+        for clip in _side_by_side([opinion.outside for opinion in opinions])
+    }
+    sure = threshold.from_embeddings(_side_by_side([opinion.val for opinion in opinions]), edges)
+    return Evidence(distances, float(np.mean([opinion.evidence.threshold for opinion in opinions])), sure)
+
+
+def _side_by_side(networks: Sequence[Sequence[Embedded]]) -> list[Embedded]:
+    scale = len(networks) ** -0.5
+    return [
+        Embedded(
+            same[0].video_id,
+            np.concatenate([clip.video for clip in same], axis=1) * scale,
+            np.concatenate([clip.audio for clip in same], axis=1) * scale,
+        )
+        for same in zip(*networks, strict=True)
+    ]
+
+
 def pooled(
     distances: Mapping[str, Float[np.ndarray, "_ shifts"]], unit: Unit
 ) -> tuple[Float[np.ndarray, " positives"], Float[np.ndarray, " negatives"]]:
@@ -112,13 +159,17 @@ def pooled(
 
 
 def cross_fitted(training: Split, judged: Split, trainer: Trainer, settings: FilterSettings) -> list[Evidence]:
-    """What networks say of the clips that they were not trained on, a network a fold.
+    """What networks say of the clips that they were not trained on: of most a network a fold, and all of them together
+    of those that no network was trained on because the round before rejected them.
 
     Args:
         training: what may be trained on.
         judged: the same clips as they are judged.
         trainer: of the networks.
         settings: number of folds, and how the threshold is found.
+
+    Returns:
+        Of each network, and of the committee where it has clips to judge.
 
     Raises:
         InputError: fewer clips than folds, a fold that leaves too few for a batch, or a process that trained is lost.
@@ -133,7 +184,7 @@ def cross_fitted(training: Split, judged: Split, trainer: Trainer, settings: Fil
     }
     judge = replace(trainer, settings=trainer.settings.model_copy(update=longer))
     # A core each: matrices as small as these gain less than the second core from a second thread.
-    work = partial(_fold_evidence, training=training, judged=judged, judge=judge, settings=settings)
+    work = partial(_opinion, training=training, judged=judged, judge=judge, settings=settings)
     share = TRAINING_SHARE + loaders.bytes_of(training, SPECS[judge.settings.model])
     workers = min(settings.folds, trainer.processes)
     found = {}
@@ -146,15 +197,24 @@ def cross_fitted(training: Split, judged: Split, trainer: Trainer, settings: Fil
             if isinstance(outcome, Exception):
                 raise outcome
             found[number] = outcome
-    return [found[number] for number in range(settings.folds)]
+    opinions = [found[number] for number in range(settings.folds)]
+    alone = [opinion.evidence for opinion in opinions if opinion.evidence.distances]
+    return [*alone, committee(opinions, SPECS[judge.settings.model].edges)] if opinions[0].outside else alone
 
 
-def _fold_evidence(number: int, training: Split, judged: Split, judge: Trainer, settings: FilterSettings) -> Evidence:
-    """Train a network on all folds but one, and hear what it says of that one."""
+def _opinion(number: int, training: Split, judged: Split, judge: Trainer, settings: FilterSettings) -> Opinion:
+    """Train a network on all folds but one, and hear what it says of that one and of what nothing was trained on."""
     fold = fold_of(len(judged.index), settings.folds, judge.seed)
     others = refinement.of_frames(judged, fold != number)
     model = judge.fit(replace(training, kept=training.kept & others), f"judge{number + 1}")
-    return evidence_of(model, judged, fold == number, judge.val, settings)
+    evidence = evidence_of(model, judged, fold == number, judge.val, settings)
+    unseen = np.array([not kept.any() for kept in np.split(training.kept, judged.starts[1:])])
+    rest = replace(judged, index=judged.index[unseen].reset_index(drop=True))
+    outside = [Embedded(*clip) for clip in embed_split(model, rest, progress=False)]
+    apart = {clip.video_id for clip in outside}
+    own = {name: clip for name, clip in evidence.distances.items() if name not in apart}
+    val = threshold.embedded(model, judge.val) if outside else []
+    return Opinion(replace(evidence, distances=own), outside, val)
 
 
 @dataclass(frozen=True)

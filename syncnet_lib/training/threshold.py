@@ -54,10 +54,21 @@ def measure(model: SyncNet, val: Split) -> Threshold | None:
     Returns:
         The threshold and how it was measured; None where there are too few clips for the quantile.
     """
+    return from_embeddings(embedded(model, val), model.spec.edges)
+
+
+def embedded(model: SyncNet, val: Split) -> list[Embedded]:
+    """The clips of a validation split as `from_embeddings` takes them.
+
+    Args:
+        model: in evaluation mode.
+        val: clips that training did not see.
+    """
     video_ids = val.index.get("video_id", val.index.clip_id)
-    embedded = embed_split(model, val, progress=False)
-    clips = [Embedded(str(video_id), v, a) for video_id, (_, v, a) in zip(video_ids, embedded, strict=True)]
-    return from_embeddings(clips, model.spec.edges)
+    return [
+        Embedded(str(video_id), v, a)
+        for video_id, (_, v, a) in zip(video_ids, embed_split(model, val, progress=False), strict=True)
+    ]
 
 
 def from_embeddings(clips: list[Embedded], edges: Literal["mask", "zero"]) -> Threshold | None:

@@ -19,6 +19,7 @@ from syncnet_lib.training import refinement, rounds
 from syncnet_lib.training.refinement import DUBBED, KEPT, SEARCH, Evidence
 from syncnet_lib.training.rounds import Trainer
 from syncnet_lib.training.settings import FilterSettings, TrainSettings
+from syncnet_lib.training.validation import split_distances
 from tests import packed
 from tests.training.test_refinement import SURE
 
@@ -59,6 +60,26 @@ def test_no_clip_is_judged_by_a_network_that_trained_on_it(tmp_path):
     assert next(iter(evidence[0].distances.values())).shape[1] == 2 * SEARCH + 1
     with pytest.raises(InputError, match=r"filter\.folds: 9 folds of 6 clips"):
         rounds.cross_fitted(split, split, trainer, FilterSettings(folds=9))
+
+
+def test_what_no_network_was_trained_on_all_of_them_judge_together(tmp_path):
+    split, val = packed.split([40] * 6), packed.split([40] * 2, seed=1)
+    rejected = split.index.clip_id[2]
+    training = replace(
+        split, kept=split.kept & refinement.of_frames(split, (split.index.clip_id != rejected).to_numpy())
+    )
+    seen.clear()
+    trainer = Recorded(val, SMALL.model_copy(update={"epochs": 1, "validate_every": 1}), 0, CPU, tmp_path)
+    *alone, together = rounds.cross_fitted(training, split, trainer, FilterSettings(folds=2))
+    assert list(together.distances) == [rejected]
+    assert sorted([rejected, *(name for part in alone for name in part.distances)]) == split.index.clip_id.tolist()
+    assert together.threshold == pytest.approx(np.mean([part.threshold for part in alone]))
+    part = replace(split, index=split.index[2:3].reset_index(drop=True))
+    each = []
+    for number in (1, 2):
+        torch.manual_seed(number)
+        each.append(split_distances(SyncNet("small").eval(), part, SEARCH, progress=False)[rejected])
+    np.testing.assert_allclose(together.distances[rejected], np.sqrt(np.mean(np.square(each), axis=0)), rtol=1e-3)
 
 
 def test_windows_alone_are_judged_by_distance():
