@@ -22,8 +22,10 @@ def summarise(found: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[st
     Returns:
         `noise`: of the synthetic corpus, by share: `precision`, `recall`, `rejected`, `repaired_within_1` (means over
         the seeds of the last round), `repair_error_ms` (median), `rounds` (precision and recall of each), `k5` and
-        `k15` by variant (a mean over the test clips for each seed), and `gain5`: of refined, repaired and clean over
-        noisy with intervals over clips and seeds; and the same under the name of each other corpus.
+        `k15` by variant (a mean over the test clips for each seed), `after_k5` and `after_k15` (the same of networks
+        trained on what each round repaired, a list a round; a seed whose rounds settled early stays at its last), and
+        `gain5`: of refined, repaired and clean over noisy with intervals over clips and seeds; and the same under the
+        name of each other corpus.
     """
     corpora_found: dict[str, Any] = {}
     for corpus in CORPORA:
@@ -60,6 +62,11 @@ def _of_share(parts: Mapping[int, dict[str, Any]], clean: Mapping[int, dict[str,
         if both:
             shares["clean"] = np.array([clean[seed][key]["noisy"] for seed in both])
         found[key] = {name: values.mean(axis=1).round(4).tolist() for name, values in shares.items()}
+        chains = [parts[seed].get(f"after_{key}", []) for seed in seeds]
+        found[f"after_{key}"] = [
+            [round(float(np.mean(chain[min(number, len(chain) - 1)])), 4) for chain in chains]
+            for number in range(max(map(len, chains)))
+        ]
         # Against the same seeds: of the clean clips there may be fewer.
         noisy = {name: shares["noisy"][[seeds.index(seed) for seed in both]] for name in ("clean",)}
         found[key.replace("k", "gain")] = {
@@ -84,7 +91,7 @@ def table(summary: Mapping[str, Any]) -> pd.DataFrame:
         accuracies = {
             f"K={frames} {name}": f"{np.mean(values):.1%} ± {np.std(values):.1%}"
             for frames in LENGTHS
-            for name, values in each[f"k{frames}"].items()
+            for name, values in _chain(each, f"k{frames}").items()
         }
         moved = each["repaired_within_1"]
         rows[corpus, share] = {
@@ -95,6 +102,14 @@ def table(summary: Mapping[str, Any]) -> pd.DataFrame:
             **accuracies,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["corpus", "noise"])
+
+
+def _chain(each: Mapping[str, Any], key: str) -> dict[str, list[float]]:
+    """By what was trained on, in the order of the loop: noisy, after each round, the last one's two, clean."""
+    of = dict(each[key])
+    clean = {"clean": of.pop("clean")} if "clean" in of else {}
+    rounds = {f"round {number}": values for number, values in enumerate(each.get(f"after_{key}", [])[:-1], 1)}
+    return {"noisy": of.pop("noisy"), **rounds, **of, **clean}
 
 
 def _shares(summary: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

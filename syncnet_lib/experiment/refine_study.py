@@ -65,7 +65,8 @@ def point(
     Returns:
         `rounds`: of each, `precision` and `recall` of what is kept, `rejected` (share of all clips), and of the truly
         off-sync clips `repaired_within_1` (share) and `repair_error_ms` (of those moved, one each); `k5` and `k15` of
-        networks trained on "noisy", "refined" and "repaired" clips, a share for each test clip.
+        networks trained on "noisy", "refined" and "repaired" clips, a share for each test clip; and of those trained on
+        what each round repaired, `after_k5` and `after_k15`, a list of such shares for each round.
     """
     splits = corpora.read(folder, corpus)
     kinds = NoiseSettings(share=share, kinds=[CORPORA[corpus], "shifted"])
@@ -74,16 +75,21 @@ def point(
     val = noise.spoil_split(splits["val"], noise.plan(splits["val"].index, kinds, seed))
     settings = FilterSettings(threshold=FALSE_ACCEPTS, folds=folds, rounds=most_rounds, repair=True)
     where = torch.device(device)
-    figures: dict[str, Any] = {"rounds": [], **{f"k{frames}": {} for frames in LENGTHS}}
+    figures: dict[str, Any] = {}
     with files.scratch() as scratch:
         trainer = rounds.Trainer(val, _settings(train, steps), seed, where, Path(scratch))
-        for found in rounds.run(train, None, trainer, settings):
-            figures["rounds"].append(judged(found.clips, truth))
-        refined, repaired = (refinement.refine(train, found.clips, repair) for repair in (False, True))
-        for name, split in zip(VARIANTS, (train, refined, repaired), strict=True):
+        found = list(rounds.run(train, None, trainer, settings))
+        figures["rounds"] = [judged(each.clips, truth) for each in found]
+        after = [refinement.refine(train, each.clips, repair=True) for each in found]
+        refined = refinement.refine(train, found[-1].clips, repair=False)
+        measured = []
+        for split in (train, refined, *after):
             trainer = rounds.Trainer(val, _settings(split, steps), seed, where, Path(scratch))
-            for frames, shares in test_accuracy(trainer.fit(split), splits["test"]).items():
-                figures[f"k{frames}"][name] = shares
+            measured.append(test_accuracy(trainer.fit(split), splits["test"]))
+    for frames in LENGTHS:
+        noisy, refined_shares, *chain = (each[frames] for each in measured)
+        figures[f"k{frames}"] = dict(zip(VARIANTS, (noisy, refined_shares, chain[-1]), strict=True))
+        figures[f"after_k{frames}"] = chain
     return figures
 
 
