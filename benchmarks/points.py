@@ -40,18 +40,18 @@ def main(
     points: Annotated[Path, typer.Argument(help="folder that gets a JSON file a point")],
     device: str = "cuda" if torch.cuda.is_available() else "cpu",
     jobs: Annotated[int, typer.Option(help="processes that share the device")] = 8,
-    only: Annotated[str, typer.Option(help="refine or loss; both by default")] = "",
+    only: Annotated[str, typer.Option(help="refine, loss or talkers; all by default")] = "",
     limit: Annotated[int, typer.Option(help="so many points of each study at most; 0 for all")] = 0,
 ) -> None:
     """Compute the points that are not there yet."""
     warnings.simplefilter("ignore", UserWarning)
-    from syncnet_lib.experiment import loss_study, refine_study
+    from syncnet_lib.experiment import loss_study, refine_study, talkers_study
 
-    for module, asked in ((refine_study, refine_study.POINTS), (loss_study, loss_study.POINTS)):
+    for module in (refine_study, loss_study, talkers_study):
         study = module.study(corpora, points)
         if only in ("", study.name):
             begin = time.perf_counter()
-            chosen = asked[:limit] if limit else asked
+            chosen = module.POINTS[:limit] if limit else module.POINTS
             new = sum(computed for _, _, computed in study.compute(chosen, device, jobs))
             print(
                 f"{study.name}: {len(chosen)} points, {new} computed in {time.perf_counter() - begin:.0f} s", flush=True

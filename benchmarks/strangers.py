@@ -21,7 +21,7 @@ import pandas as pd
 import typer
 
 from benchmarks import machine
-from benchmarks.corpora import TEST
+from benchmarks.corpora import TEST, talker
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
@@ -36,15 +36,6 @@ from syncnet_lib.plots import failures, page
 TABLES = {"unseen clips": ("grid_s1",), "unseen talkers": ("grid_talkers",), "other footage": ("tv", "wild", "studio")}
 VAD_USUAL = 0.5
 """Probability from which silero-vad counts a moment as speech by default."""
-SAME = {"id2_vcd_swwp2s": "id2", "pwij3p": "id2"}
-"""Clips of grid_talkers that show the same man."""
-
-
-def talker(source: str, name: str) -> str:
-    """Who talks in a clip, by the names of its folder."""
-    if source == "grid_talkers":
-        return SAME.get(name, name)
-    return name.split("_")[0] if source in ("tv", "studio") else source if source == "grid_s1" else name
 
 
 def interval(table: pd.DataFrame, column: str) -> list[float]:

@@ -14,6 +14,7 @@ from syncnet_lib.dataset import clips
 from syncnet_lib.dataset.pairs_settings import PairsSettings
 from syncnet_lib.dataset.splits import SPLITS
 from syncnet_lib.errors import InputError
+from syncnet_lib.experiment import talkers_report
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.model import checkpoint, header, scoring
 from syncnet_lib.model.embed import embed_clip
@@ -58,7 +59,7 @@ def examine(
         model: a checkpoint that measures offsets.
         train, pairs: how it will be trained.
         limit: most clips that are measured, spread over the sources; 0 measures none.
-        curve: JSON of a measured talkers curve, [[talkers, accuracy at K = 5], ...]; it need not exist.
+        curve: JSON of the study of the number of talkers; it need not exist.
 
     Raises:
         InputError: no clips, or none of what the model is fed.
@@ -98,9 +99,9 @@ def of_talkers(manifest: pd.DataFrame, pairs: PairsSettings, curve: Path) -> Ite
     else:
         yield Finding("good", "talkers", f"{talkers}{unknown}, about {test:.0f} of them in the test split")
     if curve.is_file():
-        at, accuracy = np.array(json.loads(curve.read_text()), float).T
-        expected = float(np.interp(talkers * pairs.train_share, at, accuracy))
-        says = f"about {expected:.0%} at K = 5, by the measured curve over talkers ({curve.name})"
+        at, accuracy = np.array(talkers_report.expected(json.loads(curve.read_text())["rows"])).T
+        expected = float(np.interp(np.log(talkers * pairs.train_share), np.log(at), accuracy))
+        says = f"about {expected:.0%} at K = 5 on people whom training has not seen, by the study of talkers"
         yield Finding("note", "expected accuracy", says)
 
 

@@ -1,6 +1,6 @@
-"""Figures of the studies of refinement and losses."""
+"""Figures of the studies: refinement, losses, number of talkers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,4 +54,29 @@ def loss_curves(losses: Mapping[str, Mapping[str, Any]], chance: float, title: s
         axes.fill_between(step, mean - spread, mean + spread, color=line.get_color(), alpha=0.15, linewidth=0)
     axes.axhline(chance, color="black", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False, fontsize=8, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    return figure
+
+
+def over_talkers(rows: Sequence[Mapping[str, Any]], tests: Mapping[str, str], title: str) -> Figure:
+    """Accuracy over the number of talkers that a network learnt from, a line and its 95 % interval for each test.
+
+    Args:
+        rows: `talkers`, and by test `k15` and `whole` (`mean`, `low`, `high`), by rising number of talkers.
+        tests: the tests, and how they are called.
+        title: the finding.
+    """
+    figure = style.headed(10, 3.8, title)
+    at = [row["talkers"] for row in rows]
+    for axes, measure, words in zip(figure.subplots(1, 2), ("k15", "whole"), ("K = 15", "whole clip"), strict=True):
+        style.label(axes, "", "talkers trained on (logarithmic)", f"right within a frame, {words} (%)")
+        axes.set_xscale("log")
+        axes.set_xticks(at, [str(count) for count in at])
+        axes.minorticks_off()
+        axes.set_ylim(0, 100)
+        for (test, name), colour in zip(tests.items(), (style.GENUINE, style.ACCENT, style.NEUTRAL), strict=True):
+            mean, low, high = ([100 * row[test][measure][end] for row in rows] for end in ("mean", "low", "high"))
+            axes.plot(at, mean, color=colour, marker="o", label=name)
+            axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
+        if measure == "k15":
+            axes.legend(frameon=False, fontsize=9)
     return figure

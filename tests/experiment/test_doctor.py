@@ -9,6 +9,7 @@ import pytest
 from syncnet_lib.dataset.pairs_settings import PairsSettings
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import doctor
+from syncnet_lib.experiment.talkers_study import EVERY_CLIP
 from syncnet_lib.training.refinement import SEARCH
 from syncnet_lib.training.settings import TrainSettings
 from tests.training.test_refinement import SURE
@@ -34,9 +35,13 @@ def test_few_talkers_are_bad_and_unknown_ones_worth_a_note(tmp_path, talkers, le
 
 def test_accuracy_is_expected_only_from_a_measured_curve(tmp_path):
     curve = tmp_path / "talkers.json"
-    curve.write_text(json.dumps([[10, 0.2], [50, 0.6]]))
+    rows = [
+        {"talkers": talkers, "clips_each": EVERY_CLIP, "real": False, "strangers": {"k5": {"mean": mean}}}
+        for talkers, mean in ((8, 0.2), (128, 0.6))
+    ]
+    curve.write_text(json.dumps({"rows": rows}))
     (_, expected) = doctor.of_talkers(manifest(100, 50), PAIRS, curve)
-    assert expected.says == "about 42% at K = 5, by the measured curve over talkers (talkers.json)"
+    assert expected.says == "about 40% at K = 5 on people whom training has not seen, by the study of talkers"
 
 
 def test_speech_and_batches_are_counted():

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.experiment import loss_report, loss_study, refine_report, refine_study
+from syncnet_lib.experiment import loss_report, loss_study, refine_report, refine_study, talkers_report, talkers_study
 from syncnet_lib.experiment.points import Study
+from syncnet_lib.plots import studies as plots
+from tests import packed
 
 
 def doubled(corpora: Path, device: str, *, corpus: str, number: int) -> dict:
@@ -132,3 +135,63 @@ def test_points_name_all_that_decides_them():
     assert len({json.dumps(point) for point in loss_study.POINTS}) == len(loss_study.LOSSES) * len(loss_study.SEEDS)
     assert set(loss_study.MAIN) <= set(loss_study.LOSSES)
     assert np.isfinite([each.lr for each in loss_study.LOSSES.values()]).all()
+
+
+def test_a_smaller_number_of_talkers_is_among_a_greater_one():
+    names = np.repeat([*(f"s{number:03d}" for number in range(8)), talkers_study.REAL], 4)
+    index = pd.DataFrame({"speaker": names})
+    chosen = {count: talkers_study.choose(index, count, 3, False, seed=1) for count in (1, 3, 8)}
+    assert [int(each.sum()) for each in chosen.values()] == [3, 9, 24]
+    assert not (chosen[1] & ~chosen[3]).any()
+    assert not (chosen[3] & ~chosen[8]).any()
+    with_real = talkers_study.choose(index, 1, 3, True, seed=1)
+    assert set(names[with_real]) == {*names[chosen[1]], talkers_study.REAL}
+    assert with_real.sum() == 3 + 4
+
+
+def test_some_clips_of_a_split_are_as_they_were():
+    split = packed.split([30, 40, 35])
+    part = talkers_study.subset(split, np.array([True, False, True]))
+    assert part.index.clip_id.tolist() == split.index.clip_id[[0, 2]].tolist()
+    np.testing.assert_array_equal(part.frames, split.frames[[*range(30), *range(70, 105)]])
+    np.testing.assert_array_equal(part.mfcc[0], np.concatenate([split.mfcc[0, :120], split.mfcc[0, 280:]]))
+    assert part.kept.sum() == split.kept.sum() - split.windows[1]
+    assert part.starts.tolist() == [0, 30]
+
+
+def test_the_curve_over_talkers_says_what_is_more_than_the_seeds_spread():
+    def figures(k15: float) -> dict:
+        measured = {"k5": [k15 / 2] * 4, "k15": [k15] * 4, "whole": [1.0] * 4, "talker": ["a", "a", "b", "c"]}
+        return {"clips": 21, **dict.fromkeys(talkers_study.TESTS, measured)}
+
+    each = {"corpus": "talkers", "clips": talkers_study.EVERY_CLIP, "real": False, "steps": 9}
+    found = [
+        ({**each, "talkers": talkers, "seed": seed}, figures(k15 + 0.02 * seed))
+        for seed in (1, 0)
+        for talkers, k15 in ((96, 0.7), (1, 0.3))
+    ]
+    found.append(({**each, "talkers": 96, "real": True, "seed": 0}, figures(0.8)))
+    summary = talkers_report.summarise(found)
+    assert [(row["talkers"], row["real"]) for row in summary] == [(1, False), (96, False), (96, True)]
+    assert summary[0]["strangers"]["k15"]["by_seed"] == [0.3, 0.32]
+    rows = talkers_report.curve(summary)
+    assert talkers_report.finding(rows) == "GRID strangers at K = 15: 31% from 1 talker, 71% from 96"
+    assert "GRID strangers: K = 15 goes from 31.0% with 1 talker to 71.0% with 96" in talkers_report.conclude(summary)
+    assert talkers_report.expected(summary) == [(1, 0.155), (96, 0.355)]
+    assert list(talkers_report.table(summary).index) == [("1 drawn", 21), ("96 drawn", 21), ("96 drawn, talker 1", 21)]
+    assert talkers_report.conclude([]) == talkers_report.finding([]) == talkers_report.NONE
+    figure = plots.over_talkers(rows, talkers_report.NAMES, talkers_report.finding(rows))
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1", "96"]
+
+
+def test_a_point_over_talkers_trains_and_measures(tmp_path, monkeypatch):
+    people = {"train": ["s0", "s1"] * 16, "apart": ["p"] * 3, "strangers": ["p", "q"], "television": ["p", "q"] * 4}
+    splits = {name: packed.split([30] * len(names), seed=len(names)) for name, names in people.items()}
+    for name, split in splits.items():
+        split.index["speaker"] = people[name]
+    monkeypatch.setattr(talkers_study.corpora, "read", lambda folder, corpus: splits)
+    found = talkers_study.point(tmp_path, "cpu", corpus="talkers", talkers=1, clips=2, real=True, seed=0, steps=1)
+    assert found["clips"] == 2 + 16
+    assert len(found["strangers"]["k5"]) == 2
+    assert found["television"]["talker"] == ["p", "q"] * 4
+    assert all(0 <= value <= 1 for value in found["television"]["k15"])
