@@ -453,20 +453,22 @@ def serve(
 def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: "Limits | None", markers: str) -> None:
     """Write the pages of a batch, whole or not at all."""
     from syncnet_lib import files
-    from syncnet_lib.measurement import batch, report
+    from syncnet_lib.measurement import batch, pages, report
     from syncnet_lib.measurement.result import Failure
 
     with files.atomic(folder) as made:
         made.mkdir()
-        names = []
-        for number, outcome in enumerate(outcomes):
-            name = f"{number + 1:0{len(str(len(outcomes)))}d}-{Path(outcome.path).stem}"
-            names.append(f"{name}.html")
-            if not isinstance(outcome, Failure):
-                batch.write_page(Path(outcome.path), made / f"{name}.html", outcome)
-                files.write_bytes(made / f"{name}.markers.{markers}", _markers(outcome, markers).encode())
-                files.write_bytes(made / f"{name}.rttm", report.rttm(outcome).encode())
-        files.write_bytes(made / "index.html", report.index_page(zip(outcomes, names, strict=True)).encode())
+        names = [
+            f"{number:0{len(str(len(outcomes)))}d}-{Path(outcome.path).stem}"
+            for number, outcome in enumerate(outcomes, 1)
+        ]
+        done = [(name, each) for name, each in zip(names, outcomes, strict=True) if not isinstance(each, Failure)]
+        batch.write_pages([(Path(each.path), made / f"{name}.html", each) for name, each in done])
+        for name, each in done:
+            files.write_bytes(made / f"{name}.markers.{markers}", _markers(each, markers).encode())
+            files.write_bytes(made / f"{name}.rttm", report.rttm(each).encode())
+        index = pages.index_page([(each, f"{name}.html") for name, each in zip(names, outcomes, strict=True)])
+        files.write_bytes(made / "index.html", index.encode())
         files.write_bytes(made / "junit.xml", report.junit(outcomes, limits))
     print(f"{folder / 'index.html'}: the report", file=sys.stderr)
 

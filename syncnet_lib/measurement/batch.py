@@ -213,6 +213,30 @@ def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
     return _apart(_move_sound, path, out, delay, folder=out.absolute().parent)
 
 
+@dataclass(frozen=True)
+class Move:
+    """A copy of a video that is wanted, whose sound comes later by so many seconds."""
+
+    path: Path
+    out: Path
+    delay: Fraction
+
+
+def move_sounds(moves: Sequence[Move], workers: int | None) -> Iterator[tuple[Move, Copy | Exception]]:
+    """`remux.move_sound` of many videos in a few processes; each with what became of it, as it is done.
+
+    Args:
+        moves: they.
+        workers: processes; None for one a core.
+    """
+    count = min(workers or parallel.cores(), max(1, len(moves)))
+    try:
+        yield from parallel.run(_move, moves, workers=count, describe="correct")
+    finally:
+        for folder in {move.out.absolute().parent for move in moves}:
+            files.sweep(folder)
+
+
 def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
     """`resound.rewrite_sound` in a process of its own.
 
@@ -222,13 +246,21 @@ def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
     return _apart(_rewrite_sound, path, out, cure, folder=out.absolute().parent)
 
 
-def write_page(path: Path, out: Path, result: Result) -> None:
-    """`report.write_page` in a process of its own.
+def write_pages(pages: Sequence[tuple[Path, Path, Result]]) -> None:
+    """`pages.write_page` of many videos in processes of their own.
+
+    Args:
+        pages: video, HTML file and result of each.
 
     Raises:
-        InputError: as there, and where the process is lost.
+        InputError: a video cannot be read any more, or its process is lost.
     """
-    _apart(_write_page, path, out, result, folder=out.absolute().parent)
+    workers = min(parallel.cores(), max(1, len(pages)))
+    for (path, _, _), made in parallel.run(
+        _write_page, pages, workers=workers, progress=len(pages) > 1, describe="report"
+    ):
+        if isinstance(made, Exception):
+            raise explained(made, path) from made
 
 
 def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
@@ -281,10 +313,11 @@ def stopping_at_once() -> Iterator[None]:
 
 
 def failure(path: Path | str, error: Exception) -> Failure:
-    """An exception as the outcome of a video."""
+    """An exception as the outcome of a video; what else is at fault, a sound file or an option, is named too."""
     told = explained(error, path)
     trace = "" if isinstance(error, InputError) else "".join(traceback.format_exception(error))
-    return Failure(path=shown(path), error=told.cause, cure=told.cure, trace=trace)
+    cause = told.cause if told.where == shown(path) else f"{told.where}: {told.cause}"
+    return Failure(path=shown(path), error=cause, cure=told.cure, trace=trace)
 
 
 def _decoding(path: Path, options: Options) -> contextlib.closing[prefetch.Apart[Event]]:
@@ -374,16 +407,24 @@ def _move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
     return remux.move_sound(path, out, delay)
 
 
+def _move(move: Move) -> Copy:
+    _use_own_bars()
+    with _limited(move.path):
+        return _move_sound(move.path, move.out, move.delay)
+
+
 def _rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
     from syncnet_lib.media import resound
 
     return resound.rewrite_sound(path, out, cure)
 
 
-def _write_page(path: Path, out: Path, result: Result) -> None:
-    from syncnet_lib.measurement import report
+def _write_page(page: tuple[Path, Path, Result]) -> None:
+    from syncnet_lib.measurement import pages
 
-    report.write_page(path, out, result)
+    path, out, result = page
+    with _limited(path):
+        pages.write_page(path, out, result)
 
 
 def _preview(path: Path, corrected: Path, out: Path, start: float, before: str, after: str) -> None:

@@ -2,37 +2,44 @@
 
 The result holds `kept/` (links to what is in sync as it is), `corrected/` (copies whose sound was moved, and measured
 again), `kept.csv` with a row for each of both, and `rejected.csv`. Names below the folder stay. The originals are only
-read. What is done is kept in a journal, so that the same command goes on after an interruption; the tables come last:
-where they are, the folder is finished.
+read. Measurements are kept in a journal, so that the same command goes on after an interruption; copies, which take
+milliseconds, are written anew, since an original or a setting may have changed; the tables come last: where they are,
+the folder is finished.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from syncnet_lib import files
 from syncnet_lib.errors import InputError, shown
+from syncnet_lib.failures import explained
 from syncnet_lib.measurement import batch, finding, inputs, output
 from syncnet_lib.measurement.batch import Options, Outcome
 from syncnet_lib.measurement.journal import Journal
+from syncnet_lib.measurement.report import failed
 from syncnet_lib.measurement.result import Failure, Result
 
 KEPT, CORRECTED = "kept", "corrected"
 KEPT_COLUMNS = ("path", "file", "was_ms", "was_low_ms", "was_high_ms", "moved_ms", "now_ms", "confidence")
 """Names below the folder and below the result; milliseconds measured, moved, and measured now."""
-REJECTED_COLUMNS = ("path", "reason", "offset_ms", "confidence")
+REJECTED_COLUMNS = ("path", "kind", "reason", "offset_ms", "confidence")
+Kind = Literal["cannot be measured", "not sure", "edits or drift", "cannot be copied", "not cured"]
+"""Of a rejection, to count and to sort by."""
 HOLDS_ALL = ".mkv"
 """Container of a copy where that of the original keeps no such start of the sound."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many videos became what."""
+    """How many videos became what; the rejected ones by their kind."""
 
     kept: int
     corrected: int
-    rejected: int
+    rejected: Mapping[str, int]
 
 
 def clean(folder: Path, out: Path, options: Options, max_offset: int, workers: int | None) -> Counts:
@@ -71,6 +78,7 @@ def clean(folder: Path, out: Path, options: Options, max_offset: int, workers: i
         sorted_out = _Sorted(folder, out, max_offset)
         for video in videos:
             sorted_out.take(video, found[shown(video)])
+        sorted_out.correct(workers)
         copies = list(sorted_out.copies)
         again = batch.run(copies, options, workers, journal)
         measured = {outcome.path: _brief(outcome) for outcome in again} if copies else {}
@@ -81,7 +89,8 @@ def clean(folder: Path, out: Path, options: Options, max_offset: int, workers: i
         output.write_csv(table, KEPT_COLUMNS, sorted_out.kept)
         journal.remove()
     corrected = sum(str(row["file"]).startswith(f"{CORRECTED}/") for row in sorted_out.kept)
-    return Counts(len(sorted_out.kept) - corrected, corrected, len(sorted_out.rejected))
+    kinds = Counter(str(row["kind"]) for row in sorted_out.rejected)
+    return Counts(len(sorted_out.kept) - corrected, corrected, kinds)
 
 
 def _left(out: Path) -> bool:
@@ -98,6 +107,7 @@ class _Sorted:
 
     Attributes:
         kept, rejected: rows of the tables.
+        wanted: videos whose sound is to be moved, and what was found in them.
         copies: corrected copies to be measured again, and the original and what was found in it.
     """
 
@@ -105,26 +115,57 @@ class _Sorted:
         self._folder, self._out, self._max = folder, out, max_offset
         self.kept: list[dict[str, str | float]] = []
         self.rejected: list[dict[str, str | float]] = []
+        self.wanted: dict[Path, Result] = {}
         self.copies: dict[Path, tuple[Path, Result]] = {}
 
     def take(self, video: Path, outcome: Outcome) -> None:
         """Keep, correct or reject a video."""
         name = video.relative_to(self._folder)
         if isinstance(outcome, Failure):
-            self._reject(video, outcome.error)
+            self._reject(video, "cannot be measured", failed(outcome))
         elif (gate := finding.gate(outcome, self._max)) == "in":
             target = self._out / KEPT / name
             if not target.exists():
                 files.link(video, target)
             self._keep(video, target, outcome, 0, outcome)
         elif gate == "unsure":
-            self._reject(video, outcome.verdict, outcome)
+            self._reject(video, "not sure", outcome.verdict, outcome)
         else:
             try:
                 finding.check_curable(outcome, None)
-                self.copies[self._corrected(video, outcome)] = video, outcome
+                self.wanted[video] = outcome
             except InputError as error:
-                self._reject(video, error.cause, outcome)
+                reason = f"{error.cause}: syncnet correct --samples may cure it"
+                self._reject(video, "edits or drift", reason, outcome)
+
+    def correct(self, workers: int | None) -> None:
+        """Write the corrected copies, in another container where that of the original does not hold them.
+
+        Raises:
+            InputError: the disk is full or cannot be written, which is no video's fault.
+        """
+        made: dict[Path, Path] = {}
+        told: dict[Path, InputError] = {}
+        for suffix in ("", HOLDS_ALL):
+            moves: list[batch.Move] = []
+            for video in self.wanted.keys() - made.keys():
+                target = self._out / CORRECTED / video.relative_to(self._folder)
+                copy = target.with_name(target.name + suffix)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                files.remove(copy)
+                moves.append(batch.Move(video, copy, Fraction(_delay_ms(self.wanted[video]), 1000)))
+            for move, done in batch.move_sounds(moves, workers):
+                if isinstance(done, OSError) and not isinstance(done, TimeoutError):
+                    raise explained(done, move.out) from done
+                if isinstance(done, Exception):
+                    told[move.path] = explained(done, move.path)
+                else:
+                    made[move.path] = move.out
+        for video, found in self.wanted.items():
+            if video in made:
+                self.copies[made[video]] = video, found
+            else:
+                self._reject(video, "cannot be copied", told[video].cause, found)
 
     def confirm(self, copy: Path, outcome: Outcome) -> None:
         """Keep a corrected copy that is in sync now, reject it otherwise."""
@@ -133,8 +174,8 @@ class _Sorted:
             self._keep(video, copy, before, _delay_ms(before), outcome)
             return
         files.remove(copy)
-        said = outcome.error if isinstance(outcome, Failure) else outcome.verdict
-        self._reject(video, f"the corrected copy measured: {said}", before)
+        said = failed(outcome) if isinstance(outcome, Failure) else outcome.verdict
+        self._reject(video, "not cured", f"the corrected copy measured: {said}", before)
 
     def tidy(self) -> None:
         """Remove what an interrupted run with other settings has put in its place."""
@@ -142,22 +183,6 @@ class _Sorted:
         for path in [*_files(self._out / KEPT), *_files(self._out / CORRECTED)]:
             if path not in listed:
                 files.remove(path)
-
-    def _corrected(self, video: Path, found: Result) -> Path:
-        """The corrected copy of a video, in a container that holds it."""
-        target = self._out / CORRECTED / video.relative_to(self._folder)
-        for copy in (target, target.with_name(target.name + HOLDS_ALL)):
-            if copy.exists():
-                return copy
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                batch.move_sound(video, copy, Fraction(_delay_ms(found), 1000))
-            except InputError:
-                if copy is not target:
-                    raise
-                continue
-            break
-        return copy
 
     def _keep(self, video: Path, target: Path, before: Result, moved: int, now: Result) -> None:
         interval = zip(("was_low_ms", "was_high_ms"), before.offset_interval_ms, strict=True)
@@ -173,8 +198,9 @@ class _Sorted:
             }
         )
 
-    def _reject(self, video: Path, reason: str, found: Result | None = None) -> None:
-        row: dict[str, str | float] = {"path": shown(video.relative_to(self._folder)), "reason": reason}
+    def _reject(self, video: Path, kind: Kind, reason: str, found: Result | None = None) -> None:
+        name = shown(video.relative_to(self._folder))
+        row: dict[str, str | float] = {"path": name, "kind": kind, "reason": reason}
         self.rejected.append(
             row if found is None else row | {"offset_ms": found.offset_ms, "confidence": found.confidence}
         )
@@ -190,8 +216,10 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def spoken(counts: Counts, out: Path) -> Sequence[str]:
     """What a run has made, a line each."""
+    kinds = sorted(counts.rejected.items(), key=lambda each: -each[1])
+    of_which = f" ({', '.join(f'{count} {kind}' for kind, count in kinds)})" if kinds else ""
     return (
         f"{counts.kept} kept as they are: {out / KEPT}",
         f"{counts.corrected} corrected and measured again: {out / CORRECTED}",
-        f"{counts.rejected} rejected, with the reason: {out / 'rejected.csv'}",
+        f"{sum(counts.rejected.values())} rejected{of_which}, each with the reason: {out / 'rejected.csv'}",
     )

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from syncnet_lib.measurement import finding
 from syncnet_lib.measurement.result import Compliance, Limits, Result, Segment
-from syncnet_lib.media.clock import FRAME_MS
 
 WORST: Sequence[Compliance] = ("fail", "cannot be told", "pass")
 """What a whole is where its parts differ: the first of these that occurs."""
@@ -34,14 +33,8 @@ def held_against(result: Result, limits: Limits) -> Result:
 
 def _extent(result: Result, segment: Segment) -> tuple[float, ...]:
     """Milliseconds at both ends of a segment on the line of a drift, or its offset."""
-    drift = finding.significant(result.drift)
-    if drift is None:
-        return (segment.offset_ms,)
-    times = (max(segment.start_s, drift.start_s), min(segment.end_s, drift.end_s))
-    if times[0] >= times[1]:
-        return (segment.offset_ms,)
-    slope = (drift.end_frames - drift.start_frames) / (drift.end_s - drift.start_s)
-    return tuple(FRAME_MS * (drift.start_frames + slope * (time - drift.start_s)) for time in times)
+    line = finding.line(result, segment)
+    return (segment.offset_ms,) if line is None else tuple(ms for _, ms in line)
 
 
 def _compliance(offsets: Sequence[float], limits: Limits, sure: bool) -> Compliance:

@@ -56,7 +56,8 @@ def sentence(
         return f"the sound drifts ({speed}): no single shift cures it"
     if jumps(segments):
         offsets = [segment.offset_frames for segment in segments]
-        return f"sync changes within the video ({min(offsets):+d} to {max(offsets):+d} frames): correct each part alone"
+        spread = f"{signed(min(offsets))} to {signed(max(offsets))} frames"
+        return f"sync changes within the video ({spread}): correct each part alone"
     return words(offset, ms)
 
 
@@ -83,6 +84,11 @@ def words(offset: int, ms: float) -> str:
     return f"audio is {abs(round(ms))} ms {side}: {cure}"
 
 
+def signed(frames: int) -> str:
+    """A number of frames with its sign; 0 has none."""
+    return f"{frames:+d}" if frames else "0"
+
+
 def jumps(segments: Sequence[Segment]) -> list[tuple[Segment, Segment]]:
     """Neighbours between which sync changes."""
     pairs = itertools.pairwise(segments)
@@ -95,6 +101,23 @@ def significant(drift: Drift | None) -> Drift | None:
         return None
     frames = abs(drift.frames_per_minute) * (drift.end_s - drift.start_s) / 60
     return drift if frames >= 1 else None
+
+
+def line(result: Result, segment: Segment) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """The significant drift of a video within a segment.
+
+    Returns:
+        (seconds, offset in ms) at both ends; None where the offset is constant there.
+    """
+    drift = significant(result.drift)
+    if drift is None:
+        return None
+    start, end = max(segment.start_s, drift.start_s), min(segment.end_s, drift.end_s)
+    if start >= end:
+        return None
+    slope = (drift.end_frames - drift.start_frames) / (drift.end_s - drift.start_s)
+    first, last = (FRAME_MS * (drift.start_frames + slope * (time - drift.start_s)) for time in (start, end))
+    return (start, first), (end, last)
 
 
 def check_curable(result: Result, min_confidence: float | None, pieces: bool = False) -> None:
@@ -111,7 +134,7 @@ def check_curable(result: Result, min_confidence: float | None, pieces: bool = F
     cure = "look at it, and give --offset N to move it all the same"
     if not pieces and jumps(result.segments):
         offsets = [segment.offset_frames for segment in result.segments]
-        cause = f"sync changes within it ({min(offsets):+d} to {max(offsets):+d} frames)"
+        cause = f"sync changes within it ({signed(min(offsets))} to {signed(max(offsets))} frames)"
         raise InputError(result.path, cause, f"give --samples, or {cure}")
     if not pieces and (drift := significant(result.drift)):
         cause = f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute, which no single shift cures"

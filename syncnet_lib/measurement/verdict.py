@@ -291,7 +291,7 @@ def _warnings(
         yield f"the least distance is at the end of the search (±{settings.vshift} frames): search further"
     if sure == "sure":
         for before, after in finding.jumps(segments):
-            change = f"from {before.offset_frames:+d} to {after.offset_frames:+d} frames"
+            change = f"from {finding.signed(before.offset_frames)} to {finding.signed(after.offset_frames)} frames"
             yield f"sync changes at {after.start_s:.1f} s {change}"
         if drift := finding.significant(drift):
             yield f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute ({drift.ppm:+.0f} ppm)"

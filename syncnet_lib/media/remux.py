@@ -1,7 +1,9 @@
 """The sound of a video moved against its pictures by re-muxing: packets get other timestamps and stay what they are."""
 
 import contextlib
+import errno
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -150,10 +152,12 @@ def new_media(out: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def refused(out: Path) -> Iterator[None]:
-    """What libav says of a container that does not take these streams, as one line."""
+    """What libav says of a container that does not take these streams, as one line; a full disk is none's fault."""
     try:
         yield
     except (av.error.FFmpegError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from None
         cause = f"{out.suffix or 'a file without suffix'} cannot hold these streams ({short(error)})"
         raise InputError(out, cause, "give an output that ends in .mkv, which holds nearly everything") from None
 

@@ -51,7 +51,8 @@ def _opened(path: Path, options: dict[str, str]) -> InputContainer:
     try:
         return av.open(f"file:{path}", metadata_errors="replace", options=options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise InputError(path, f"cannot be opened: {short(error)}") from error
+        cure = "give a video that a player shows" if isinstance(error, av.error.InvalidDataError) else ""
+        raise InputError(path, f"cannot be opened: {short(error)}", cure) from error
 
 
 def demuxed(container: InputContainer, streams: Sequence[Stream] | None = None) -> Iterator[av.Packet]:

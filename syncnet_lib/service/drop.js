@@ -37,7 +37,8 @@ function add(file) {
     strong.textContent = head;
     part('.verdict').replaceChildren(strong, text);
   };
-  const fail = text => { show('failed'); end('bad', 'Cannot be measured', text); };
+  const fail = (text, head = 'Cannot be measured') => { show('failed'); end('bad', head, text); };
+  const unsent = text => fail(text, 'Not sent');
 
   const done = job => {
     const low = job.offset_interval_ms[0], high = job.offset_interval_ms[1];
@@ -54,8 +55,8 @@ function add(file) {
     part('.json').href = `${address}/result`;
     const frame = part('iframe');
     const fit = () => {
-      const body = frame.contentDocument && frame.contentDocument.documentElement;
-      if (body) frame.style.height = `${Math.min(body.scrollHeight + 4, 4000)}px`;
+      const body = frame.contentDocument && frame.contentDocument.body;
+      if (body) frame.style.height = `${body.offsetHeight + 4}px`;
     };
     frame.onload = () => { fit(); addEventListener('resize', fit); };
     part('details').ontoggle = () => { if (part('details').open && !frame.src) frame.src = `${address}/report`; else fit(); };
@@ -78,16 +79,17 @@ function add(file) {
   };
 
   const most = Number(drop.dataset.megabytes);
-  if (file.size > most * 1e6) return fail(`${file.name}: is larger than ${most} MB; send a shorter one`);
+  if (file.size > most * 1e6) return unsent(`${file.name}: is larger than ${most} MB; send a shorter one`);
   show('uploading', 0);
   request.upload.onprogress = event => show('uploading', event.loaded / event.total);
-  request.onerror = () => fail(`${file.name}: the service does not answer; is it still running?`);
+  request.onerror = () => unsent(`${file.name}: the service does not answer; is it still running?`);
   request.onload = () => {
     let answer = {path: file.name, error: `HTTP ${request.status}`};
     try { answer = JSON.parse(request.responseText); } catch { /* a proxy's page */ }
-    if (request.status !== 201) return fail(line(answer));
+    if (request.status !== 201) return unsent(line(answer));
     address = `jobs/${answer.key}`;
-    show('waiting', 0);
+    show('waiting');
+    part('progress').value = 0;
     ask();
   };
   const wanted = new URLSearchParams({name: file.name.slice(-200), standard: document.getElementById('standard').value});

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from syncnet_lib import files, parallel
-from syncnet_lib.errors import shown
+from syncnet_lib.errors import InputError, shown
 from syncnet_lib.measurement import batch
 from syncnet_lib.measurement.result import Failure, Limits, Result
 
@@ -71,6 +71,8 @@ class Job:
             found = parallel.outcome(self.future)
         except CancelledError:
             return Failure(path=self.name, error="cancelled")
+        if isinstance(found, InputError):  # of a file with a name that nobody knows
+            return Failure(path=self.name, error=found.cause, cure=found.cure)
         return batch.failure(self.name, found) if isinstance(found, Exception) else found
 
     async def end(self) -> None:
@@ -176,7 +178,7 @@ class Jobs:
 
 def _measure(video: Path, name: str, options: batch.Options, limits: Limits | None) -> Result:
     """What a process does: measure, and write the result and its page beside the video."""
-    from syncnet_lib.measurement import compliance, report
+    from syncnet_lib.measurement import compliance, pages
 
     folder = video.parent
     tempfile.tempdir = str(folder)
@@ -192,6 +194,6 @@ def _measure(video: Path, name: str, options: batch.Options, limits: Limits | No
     result = found.model_copy(update={"path": shown(name)})
     if limits is not None:
         result = compliance.held_against(result, limits)
-    report.write_page(video, folder / PAGE, result)
+    pages.write_page(video, folder / PAGE, result)
     files.write_bytes(folder / RESULT, result.to_json().encode())
     return result.brief()

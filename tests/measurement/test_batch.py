@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncnet_lib import prefetch
+from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import batch
 from syncnet_lib.measurement.journal import Journal
 from syncnet_lib.measurement.result import Failure, Result
@@ -120,3 +121,11 @@ def test_ctrl_c_while_torch_is_imported_is_one_line(talkers):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (130, b"", b"stopped\n")
+
+
+def test_what_else_is_at_fault_is_named_beside_the_video():
+    assert str(batch.failure("talk.mp4", InputError("talk.mp4", "no face"))) == "talk.mp4: no face"
+    assert str(batch.failure("talk.mp4", InputError("dub.wav", "no sound"))) == "talk.mp4: dub.wav: no sound"
+    assert (
+        str(batch.failure("talk.mp4", InputError("--end", "is early", "later"))) == "talk.mp4: --end: is early; later"
+    )

@@ -59,6 +59,7 @@ def test_kept_corrected_and_rejected_also_after_a_kill(folder, tmp_path):
     assert not (out / "kept.csv").exists()
     printed, err = start(folder, out).communicate(timeout=600)
     assert b"1 kept as they are" in printed, err
+    assert b"1 rejected (1 cannot be measured), each with the reason" in printed
     kept, rejected = table(out / "kept.csv"), table(out / "rejected.csv")
     assert {name: row["file"] for name, row in kept.items()} == {
         "fine.mp4": "kept/fine.mp4",
@@ -67,13 +68,26 @@ def test_kept_corrected_and_rejected_also_after_a_kill(folder, tmp_path):
     assert float(kept["deep/late.mp4"]["moved_ms"]) == pytest.approx(-280, abs=40)
     assert abs(float(kept["deep/late.mp4"]["now_ms"])) < 10
     assert list(rejected) == ["broken.mp4"]
-    assert "cannot be opened" in rejected["broken.mp4"]["reason"]
+    assert rejected["broken.mp4"]["kind"] == "cannot be measured"
+    assert rejected["broken.mp4"]["reason"].endswith("give a video that a player shows")
     assert {path: path.read_bytes() for path in folder.rglob("*.mp4")} == before
     assert sorted(path.name for path in out.iterdir()) == ["corrected", "kept", "kept.csv", "rejected.csv"]
     videos, _ = sources.scan(out, progress=False)
     assert sorted(videos["path"]) == ["corrected/deep/late.mp4", "kept/fine.mp4"]
     with pytest.raises(InputError, match="is finished already"):
         cleaning.clean(folder, out, OPTIONS, 1, 0)
+
+
+def test_copies_of_an_interrupted_run_are_written_anew(folder, tmp_path):
+    """An original, or a setting, may have changed since."""
+    (tmp_path / "videos").mkdir()
+    shutil.copy(folder / "deep" / "late.mp4", tmp_path / "videos" / "late.mp4")
+    stale = tmp_path / "out" / "corrected" / "late.mp4"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("half a copy, or one of another file")
+    (tmp_path / "out" / ".kept.csv.journal").write_text("")
+    assert cleaning.clean(tmp_path / "videos", tmp_path / "out", OPTIONS, 1, 1) == cleaning.Counts(0, 1, {})
+    assert abs(float(table(tmp_path / "out" / "kept.csv")["late.mp4"]["now_ms"])) < 10
 
 
 def test_what_cannot_be_cleaned_is_one_line(tmp_path):

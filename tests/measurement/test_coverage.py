@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from syncnet_lib.measurement import finding, output, report, speech, table, verdict
+from syncnet_lib.measurement import finding, output, pages, speech, table, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings
 from syncnet_lib.measurement.coverage import NO_FACE, NOT_SPEAKING, coverage
 from syncnet_lib.measurement.result import Coverage, Result, Unjudged
@@ -96,8 +96,9 @@ def test_each_output_says_it():
     (row,) = output.rows(partly())
     assert (row["speech_s"], row["judged_s"], row["unjudged"]) == (540, 312, "no face is seen 228 s")
     assert set(row) <= set(output.COLUMNS)
-    assert f"<td class=words>{said}</td>" in report.video_page(partly(), [])
-    assert "312.0 of 540.0 s" in report.index_page([(partly(), "page.html")])
+    page = pages.video_page(partly(), [b""])
+    assert "312.0 of 540.0 s<small>judged; 228.0 s: no face is seen</small>" in page
+    assert "312.0 of 540.0 s" in pages.index_page([(partly(), "page.html")])
 
 
 def test_a_batch_says_it_where_a_second_is_missing():

@@ -1,5 +1,7 @@
 """remux: what a copy keeps beside its packets, and what it says that it does not."""
 
+import errno
+import subprocess
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -154,3 +156,19 @@ def test_a_file_whose_clock_starts_over_is_copied_on_one_clock(tmp_path: Path) -
         times = [float(packet.pts * packet.time_base) for packet in copy.demux(video=0) if packet.size]
     assert len(times) == 150
     assert max(times) == pytest.approx(6, abs=0.3)
+
+
+def test_a_full_disk_is_no_fault_of_the_container_and_leaves_nothing(tmp_path: Path) -> None:
+    clip = _clip(tmp_path / "clip.mp4")
+    small = tmp_path / "small"
+    small.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={clip.stat().st_size // 2}", "tmpfs", str(small)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        with pytest.raises(OSError, match="No space left") as told:
+            remux.move_sound(clip, small / "out.mp4", DELAY)
+        assert told.value.errno == errno.ENOSPC
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
