@@ -133,7 +133,9 @@ def _person(path: Path) -> Path:
 @lru_cache(maxsize=4)
 def load(portrait: Portrait) -> Photo:
     """A photograph from the cache, kept in memory for the clips that follow."""
-    own, neutral, smile = (_read(cache) for cache in (portrait.cache, portrait.neutral, portrait.smile))
+    roles = portrait.cache, portrait.neutral, portrait.smile
+    read = {cache: _read(cache) for cache in set(roles)}
+    own, neutral, smile = (read[cache] for cache in roles)
     cover, mouth = shrunk(own.cover.astype(np.float32) / 255), resting(neutral.points)
     photo = measured(own.points, closed(own.image, own.points), cover, mouth)
     found = teeth.cut(smile.image, smile.points, neutral.points, mouth)
