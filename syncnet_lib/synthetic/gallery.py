@@ -142,7 +142,7 @@ def load(portrait: Portrait) -> Photo:
     if isinstance(found, str):
         verbosity.say(f"{portrait.path}: its teeth are drawn: {found}")
         return replace(photo, layered=True)
-    light = teeth.skin(own.image, own.points) / teeth.skin(smile.image, smile.points)
+    light = np.median(teeth.skin(own.image, own.points) / teeth.skin(smile.image, smile.points), axis=0)
     return replace(photo, layered=True, teeth=replace(found, colour=(found.colour * light).astype(np.float32)))
 
 

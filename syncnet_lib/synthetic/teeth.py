@@ -83,11 +83,16 @@ def cut(
     )
 
 
-def skin(image: UInt8[np.ndarray, "height width 3"], points: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "3"]:
-    """Median colour of the parts of a face that do not move, RGB: two photographs are made to match by it."""
+def skin(image: UInt8[np.ndarray, "height width 3"], points: Float[np.ndarray, "478 3"]) -> Float[np.ndarray, "n 3"]:
+    """Colours of the parts of a face that do not move, RGB 1..256: place by place, they compare two photographs' light.
+
+    Args:
+        image: texture.
+        points: landmarks.
+    """
     x, y = np.round(to_texture(points[list(STILL)])).astype(int).T
     height, width = image.shape[:2]
-    return np.median(cv2.blur(image, (5, 5))[y.clip(0, height - 1), x.clip(0, width - 1)], axis=0)
+    return np.asarray(cv2.blur(image, (5, 5))[y.clip(0, height - 1), x.clip(0, width - 1)] + 1.0)
 
 
 def _smoothed(edge: Float[np.ndarray, " columns"]) -> Float[np.ndarray, " columns"]:
