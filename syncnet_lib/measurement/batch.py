@@ -51,7 +51,7 @@ SHARES: dict[str, int] = {"small": 200 * 2**20, "paper": 700 * 2**20, "v2": 1000
 """Bytes that a worker takes, by its network: all but the first need torch (`python -m benchmarks.workers`)."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
-VERSION = 8
+VERSION = 9
 """Raised when the same video and settings give another result: kept ones are then measured again."""
 
 Made = TypeVar("Made")

@@ -6,8 +6,9 @@ from pathlib import Path
 from syncnet_lib.dataset import exchange
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement.settings import WatchSettings
-from syncnet_lib.media import decode
+from syncnet_lib.media import decode, streams
 from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.restart import running_clock
 
 _SAMPLE = re.compile(r"(\d{1,4})x(\d+(?:\.\d+)?)s?")
 
@@ -25,7 +26,7 @@ def stretches(path: Path, settings: WatchSettings) -> list[tuple[int, int | None
     counted = _parsed(settings.sample)
     if settings.whole:
         return [(0, None)]
-    duration = len(exchange.frame_files(path)) / FPS if path.is_dir() else decode.probe(path).duration
+    duration = len(exchange.frame_files(path)) / FPS if path.is_dir() else _duration(path)
     start, end = settings.start, settings.end or duration
     if start >= duration or end > duration + 1 / FPS:
         wanted = f"{start:g} to {end:g} s" if settings.end else f"what is after {start:g} s"
@@ -39,6 +40,16 @@ def stretches(path: Path, settings: WatchSettings) -> list[tuple[int, int | None
         spans = [(begin := start + (n + 0.5) * each - seconds / 2, begin + seconds) for n in range(count)]
     frames = [(round(first * FPS), round(last * FPS)) for first, last in spans]
     return [*frames[:-1], (frames[-1][0], None if frames[-1][1] >= round(duration * FPS) else frames[-1][1])]
+
+
+def _duration(path: Path) -> float:
+    """Seconds of a file; what it says of itself ends where its clock starts over, so that its pictures are counted."""
+    info, clock = decode.probe(path), running_clock(path)
+    if not clock.restarts or not info.fps:
+        return info.duration
+    with streams.opened(path) as container:
+        video = streams.video_stream(container)
+        return info.duration if video is None else clock.packets[video.index] / info.fps
 
 
 def _parsed(sample: str) -> tuple[int, float] | None:

@@ -1,7 +1,7 @@
 """Distances along a video: where an edit changes sync, and drift."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -89,6 +89,27 @@ class Timeline:
             else:
                 break
         return [self._segment(start, stop, last=stop == edges[-1]) for start, stop in itertools.pairwise(edges)]
+
+    def apart(self, stretches: Sequence[tuple[int, int]]) -> tuple[Segment, Segment] | None:
+        """The two of some stretches, those that are sure for themselves, whose offsets are furthest apart.
+
+        Args:
+            stretches: first frame of each and the one after its last.
+
+        Returns:
+            The lower and the higher; None where they agree: within a frame, or within their intervals.
+        """
+        rows = [(first // BLOCK, -(-stop // BLOCK)) for first, stop in stretches]
+        sure = [
+            self._segment(*pair, last=False)
+            for pair in rows
+            if self._confidence(*pair) >= (self._needed or np.inf) * max(1.0, SURE_WINDOWS / self._length(*pair)) ** 0.5
+        ]
+        if not sure:
+            return None
+        low, high = min(sure, key=lambda each: each.offset_ms), max(sure, key=lambda each: each.offset_ms)
+        clear = low.offset_interval_ms[1] < high.offset_interval_ms[0]
+        return (low, high) if clear and high.offset_ms - low.offset_ms > FRAME_MS else None
 
     def _segment(self, start: int, stop: int, last: bool) -> Segment:
         begin = start * BLOCK / FPS

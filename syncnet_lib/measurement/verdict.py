@@ -99,7 +99,14 @@ def judge(
     beaten = candidate is not None and not found.centre and abs(candidate.offset) >= settings.vshift
     if beaten and sure == "sure":
         sure = "doubtful"
+    constant = not finding.jumps(segments) and finding.significant(drift) is None
+    differing = timeline.apart(found.looked) if sure == "sure" and settings.sample and constant else None
+    if differing:
+        sure = "doubtful"
     doubts = list(_doubts(used, windows))
+    if differing:
+        parts = " and ".join(f"{each.offset_ms:+.0f} ms at {each.start_timecode}" for each in differing)
+        doubts = [f"the stretches do not agree ({parts}): measure the whole video, without --sample"]
     if chance:
         doubts = [f"{chance}: give a longer stretch"]
     if at_the_end:

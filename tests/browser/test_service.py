@@ -148,7 +148,7 @@ def test_a_person_drops_videos(service: Service, talk: bytes, browser: Browser, 
     for video in videos[:2]:
         framed = opened.frame_locator(f"{card.format(video.name)} iframe")
         framed.locator(".file", has_text=video.name).wait_for(timeout=300_000)
-        assert opened.locator(f"{card.format(video.name)}.good .verdict strong").inner_text().startswith("in sync")
+        assert opened.locator(f"{card.format(video.name)}.good .verdict strong").inner_text().startswith("In sync")
     broken = opened.locator(f"{card.format('broken.mp4')}.bad .verdict")
     assert "broken.mp4: cannot be opened" in broken.inner_text()
     assert opened.evaluate("document.documentElement.scrollWidth") <= 380, "the page scrolls sideways"

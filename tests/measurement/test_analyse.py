@@ -174,6 +174,15 @@ def judged(found: Analysis) -> Result:
     return verdict.judge(Path("planted.mp4"), found, INFO, InferSettings())
 
 
+@pytest.mark.parametrize(("second", "sure"), [(0.0, "sure"), (0.6, "sure"), (1.4, "doubtful")])
+def test_the_stretches_of_a_sample_must_agree(second, sure):
+    found = dataclasses.replace(planted(np.repeat([0.0, second], 100)), looked=((0, 100), (100, 205)))
+    result = verdict.judge(Path("planted.mp4"), found, INFO, InferSettings(sample="2x4s"))
+    assert result.sureness == sure
+    assert ("the stretches do not agree" in result.verdict) == (sure == "doubtful")
+    assert judged(found).sureness == "sure"  # all of it was looked at: an edit or a drift would be found
+
+
 def test_an_edit_is_found_where_it_is():
     result = judged(planted(np.repeat([2, -5, -5, 7], 250)))
     assert [segment.offset_frames for segment in result.segments] == [2, -5, 7]

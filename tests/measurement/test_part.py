@@ -13,6 +13,7 @@ from syncnet_lib.measurement import part, stream
 from syncnet_lib.measurement.settings import WatchSettings
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE
+from tests import clockclip
 
 SECONDS = 4
 
@@ -50,6 +51,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_stretches_in_frames(film, settings, spans):
     assert part.stretches(film, settings) == spans
+
+
+def test_stretches_reach_beyond_where_the_clock_starts_over(tmp_path):
+    one = tmp_path / "one.ts"
+    clockclip.make(one, clockclip.picture_times(Fraction(FPS), 3.0), audio_codec="mp2", rate=48_000)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(one.read_bytes() * 2)
+    assert part.stretches(joined, WatchSettings(sample="2x1s")) == [(25, 50), (100, 125)]
 
 
 @pytest.mark.parametrize(
