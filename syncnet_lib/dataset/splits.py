@@ -6,8 +6,9 @@ clip. One number addresses a window: the row of its first frame; its MFCC begin 
 
 import mmap
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pandas as pd
 from jaxtyping import Bool, Float32, Int16, Int64, UInt8
 from tqdm import tqdm
 
-from syncnet_lib import files
+from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, exchange
 from syncnet_lib.dataset.pairs_settings import PairsSettings
 from syncnet_lib.errors import InputError
@@ -89,7 +90,7 @@ def pack(
     Raises:
         InputError: too few videos for three splits.
     """
-    from syncnet_lib.dataset.warp import warped_mfcc  # seconds of torch, which who only reads clips does not wait for
+    from syncnet_lib.dataset import warp  # seconds of torch, which who only reads clips does not wait for
 
     long_enough = manifest.frames > WINDOW_FRAMES + 1  # two windows: one for the true pair, one for the false
     short = manifest[~long_enough].reset_index(drop=True)
@@ -117,18 +118,26 @@ def pack(
             mfcc = np.lib.format.open_memmap(
                 folder / "mfcc.npy", "w+", np.float32, (len(warps), total * MFCC_PER_FRAME, MFCC_SIZE)
             )
-            for row in rows.itertuples():
-                clip = clips.load(clips_dir / row.clip_id)
-                frames[row.start : row.start + row.frames] = clip.mouth
-                at = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
-                for variant, warp in enumerate(warps):
-                    mfcc[variant, at] = warped_mfcc(clip.samples, warp) if warp else clip.mfcc
-                bar.update()
+            work = partial(_packed, clips_dir=clips_dir, frames=frames, mfcc=mfcc, warps=warps)
+            with warp.one_thread(), ThreadPoolExecutor(parallel.cores()) as threads:
+                for _ in threads.map(work, rows.itertuples()):
+                    bar.update()
             frames.flush()
             mfcc.flush()
             rows.reset_index(drop=True).to_parquet(folder / "index.parquet")
     bar.close()
     return index, skipped
+
+
+def _packed(row: Any, clips_dir: Path, frames: np.ndarray, mfcc: np.ndarray, warps: Sequence[int]) -> None:
+    """Put a clip, a row of the index, in its place in the arrays."""
+    from syncnet_lib.dataset.warp import warped_mfcc
+
+    clip = clips.load(clips_dir / row.clip_id)
+    frames[row.start : row.start + row.frames] = clip.mouth
+    at = slice(row.start * MFCC_PER_FRAME, (row.start + row.frames) * MFCC_PER_FRAME)
+    for variant, warp in enumerate(warps):
+        mfcc[variant, at] = warped_mfcc(clip.samples, warp) if warp else clip.mfcc
 
 
 def summarise(index: pd.DataFrame) -> pd.DataFrame:

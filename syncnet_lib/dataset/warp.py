@@ -1,5 +1,8 @@
 """Vocal-tract length warping of a clip's MFCC: another speaker says the same thing at the same moments."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import python_speech_features
 import torch
@@ -11,6 +14,18 @@ from syncnet_lib.media.features import HOP, MFCC_SPAN
 
 WHOLE = 20
 """Steps in the whole rate: one step is 1/20 of it, 5 %, and changes the hop by a whole number of samples."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """What is warped in here takes one thread of torch: a clip is too short to be shared by several, which wait for
+    each other, on a busy machine for six times as long as the work takes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def warped_mfcc(samples: Int16[np.ndarray, "samples"], warp: int) -> Float32[np.ndarray, "steps 13"]:
