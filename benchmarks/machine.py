@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ def describe() -> dict[str, Any]:
     able = torch.cpu.get_capabilities()
     gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     return {
-        "cpu": able.get("cpu_name") or platform.processor() or platform.machine(),
+        "cpu": parallel.processor(),
         "cores": parallel.cores(),
         "abilities": {name: any(able.get(flag, False) for flag in flags) for name, flags in ABILITIES.items()},
         **({"gpus": gpus} if gpus else {}),

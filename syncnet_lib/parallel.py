@@ -4,6 +4,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import platform
 import signal
 import sys
 import threading
@@ -55,6 +56,13 @@ def cores() -> int:
     """Processors that this process may use: in a container or under `taskset` fewer than the machine has."""
     # macOS and Windows have no affinity.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """The processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def free_memory() -> int | None:

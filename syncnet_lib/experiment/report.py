@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from syncnet_lib import parallel
-from syncnet_lib.dataset import clips
+from syncnet_lib.dataset import clips, sources
 from syncnet_lib.experiment import config, known_noise, mlflow_log, playable, scene
 from syncnet_lib.media.clock import FPS, FRAME_MS
 from syncnet_lib.plots.page import Film
@@ -61,12 +61,15 @@ def _trained(figures: Mapping[str, Any]) -> str:
     )
 
 
-def films(data: Path) -> list[Film]:
+def films(data: Path, root: Path) -> list[Film]:
     """Clips of each verdict of the filter, the clearest first, as they went into the training.
 
     Args:
         data: the working folder.
+        root: the project.
     """
+    videos, base = sources.load(data / "raw", root)
+    silent = set(videos.video_id[videos.sound != ""]) if "sound" in videos else set()
     judged = pd.read_parquet(data / "filter" / "clips.parquet")
     manifest = pd.read_parquet(data / "clips" / "clips.parquet").set_index("clip_id")
     judged = judged.assign(size=judged.moved.abs(), video_id=manifest.video_id[judged.clip_id].to_numpy())
@@ -75,7 +78,8 @@ def films(data: Path) -> list[Film]:
     for verdict, order in ((KEPT, "confidence"), (OFF_SYNC, "size"), (DUBBED, "distance")):
         for row in judged[judged.verdict == verdict].nlargest(EACH, order).itertuples():
             made = _made(truth.loc[row.video_id]) if row.video_id in truth.index else ""
-            if film := _film(data, manifest.loc[row.clip_id]):
+            clip = manifest.loc[row.clip_id]
+            if film := _film(data, clip, None if row.video_id in silent else base / clip.path):
                 found.append(Film(*film, f"{_said(verdict, row.moved)}: {row.clip_id}", f"{row.reason}{made}"))
     return found
 
@@ -93,10 +97,11 @@ def _made(truth: pd.Series) -> str:
     return {"dubbed": ". Made with another talker's sound.", "clean": ". Made in sync."}[truth.kind]
 
 
-def _film(data: Path, clip: pd.Series) -> tuple[bytes, bytes] | None:
-    """The video of a clip and a picture of it; the clip's crops where that is long, and None where they are, too."""
-    source, middle = data / "raw" / clip.path, clip.frames // 2
-    if source.suffix == ".mp4" and source.is_file() and source.stat().st_size <= MOST_BYTES:
+def _film(data: Path, clip: pd.Series, source: Path | None) -> tuple[bytes, bytes] | None:
+    """The video of a clip, which has its sound, and a picture of it; the clip's crops where that is long or not known,
+    and None where they are long, too."""
+    middle = clip.frames // 2
+    if source and source.suffix == ".mp4" and source.is_file() and source.stat().st_size <= MOST_BYTES:
         return source.read_bytes(), b"".join(scene.pictures(source, clip.start_frame + middle, 1))
     folder = data / "clips" / str(clip.name)
     if clip.frames > MOST_FRAMES:
@@ -118,11 +123,5 @@ def about(root: Path) -> dict[str, str]:
         "code": f"commit {origin['git.commit'][:9]}{changed}" if "git.commit" in origin else "no git repository",
         "parameters": f"profile {parameters['profile']}, seed {parameters['common']['seed']} (params.yaml)",
         "packages": f"Python {platform.python_version()}, {versions} (requirements.lock)",
-        "machine": f"{_processor()}, {parallel.cores()} cores, {platform.system()}",
+        "machine": f"{parallel.processor()}, {parallel.cores()} cores, {platform.system()}",
     }
-
-
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

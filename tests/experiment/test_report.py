@@ -4,10 +4,13 @@ import io
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from syncnet_lib import files
 from syncnet_lib.experiment import report
+from syncnet_lib.media import encode
+from syncnet_lib.media.clock import SAMPLES_PER_FRAME
 from syncnet_lib.paths import ROOT
 from tests import explorable
 from tests.plots.examples import METRICS
@@ -19,12 +22,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_clips_of_each_verdict_can_be_played(data: Path) -> None:
-    found = report.films(data)
+    found = report.films(data, data.parent)
     assert [film.title.split(":")[0] for film in found] == ["kept", "kept", "left out"]
     for film in found:
         with av.open(io.BytesIO(film.mp4)) as opened:
             assert (len(opened.streams.video), len(opened.streams.audio)) == (1, 1)
         assert film.poster.startswith(b"\xff\xd8"), "a JPEG"
+
+
+def test_a_video_outside_the_corpus_is_found_and_played(data: Path) -> None:
+    path = data.parent / "videos" / "v0.mp4"
+    path.parent.mkdir()
+    samples = np.random.default_rng(0).integers(-3000, 3000, 60 * SAMPLES_PER_FRAME, np.int16)
+    encode.write_video(path, np.random.default_rng(0).integers(0, 256, (60, 48, 64, 3), np.uint8), samples)
+    film = next(film for film in report.films(data, data.parent) if film.title.endswith("clip000"))
+    assert film.mp4 == path.read_bytes()
+    assert film.poster.startswith(b"\xff\xd8"), "a JPEG"
 
 
 def test_the_flow_follows_the_stages(tmp_path: Path) -> None:
