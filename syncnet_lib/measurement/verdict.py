@@ -73,7 +73,7 @@ def judge(
     near = fine.estimate([track.rows for track in used], weights, local).moved(found.centre)
     least = settings.vshift - local
     windows = sum(int((~np.isnan(track.distances[:, least])).sum()) for track in used)
-    shifts = far.SHIFTS if found.centre else len(means)
+    shifts = _shifts(found.centre, settings)
     faces = _beside(found.tracks, used)
     needed = needed_confidence(model, windows, shifts, faces)
     # A part of a long video has no more windows to average over than a short video.
@@ -152,6 +152,20 @@ def judge(
             *found.report.texts,
         ],
     )
+
+
+def _shifts(centre: int, settings: InferSettings) -> int:
+    """How many shifts were searched for a minimum: an offset at the end of the usual search, that a search of all
+    offsets confirms, is one of a search that is a frame wider."""
+    usual = 2 * settings.vshift + 1
+    if not centre:
+        return usual
+    return usual + 2 * scoring.TOLERANCE if _at_the_end(centre, settings) else far.SHIFTS
+
+
+def _at_the_end(centre: int, settings: InferSettings) -> bool:
+    """Whether a search of all offsets led to the end of the usual one, and not beyond it."""
+    return 0 < abs(centre) <= settings.vshift + scoring.TOLERANCE
 
 
 def needed_confidence(model: ModelInfo, windows: int, shifts: int = USUAL_SHIFTS, faces: int = 1) -> float | None:
@@ -292,7 +306,9 @@ def _warnings(
         yield f"the {what[0]} end {abs(longer):.2f} s before the {what[1]}".replace("sound end", "sound ends")
     if unspoken:
         yield "no face speaks while it is seen"
-    if found.centre:
+    if _at_the_end(found.centre, settings):
+        yield f"at the end of ±{settings.vshift * FRAME_MS} ms: no offset within ±{FAR // FPS} s fits better"
+    elif found.centre:
         yield f"nothing within ±{settings.vshift * FRAME_MS} ms: found by a search of ±{FAR // FPS} s"
     if sure == "unknown" and abs(offset) == settings.vshift:
         yield f"the least distance is at the end of the search (±{settings.vshift} frames): search further"

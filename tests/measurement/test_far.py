@@ -56,3 +56,14 @@ def test_real_faces_find_their_sound_seconds_away(real_clips, ahead):
     assert found.offset_ms == pytest.approx(40 * ahead, abs=40)
     assert found.segments[0].offset_frames == found.offset_frames
     assert any("found by a search of ±10 s" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("ahead", [-15, 15])
+def test_an_offset_at_the_end_of_the_search_needs_no_more_than_others(real_clips, ahead):
+    bench = Bench("small")
+    clips = sorted((real_clips / "grid_s1").iterdir())[:1]
+    seen, sound = bench.group(clips)
+    found, _ = bench.measure(clips[0], seen, led(sound, ahead, bench.settings.vshift + FAR))
+    assert found.sureness == "sure", found.verdict
+    assert found.offset_ms == pytest.approx(40 * ahead, abs=40)
+    assert any("no offset within ±10 s fits better" in warning for warning in found.warnings)
