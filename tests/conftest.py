@@ -85,13 +85,10 @@ SLOW_FIXTURES = {"clone", "project", "talkers", "real_clips"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what uses a slow fixture, and every notebook; files with slow tests come first, so that no process
-    has minutes left when the others are done."""
+    """Mark as slow what uses a slow fixture, and every notebook."""
     for item in items:
         if item.path.suffix == ".ipynb" or SLOW_FIXTURES.intersection(item.fixturenames):
             item.add_marker(pytest.mark.slow)
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")
