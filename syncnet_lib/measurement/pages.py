@@ -167,7 +167,10 @@ def _facts(result: Result) -> list[tuple[str, str, str]]:
     rest = "; ".join(f"{each.seconds:.1f} s: {each.reason}" for each in covered.unjudged)
     pictures = f"{result.offset_file_frames:+.2f} pictures at {result.frame_rate:g} a second"
     facts = [
-        ("Offset", ms if answer else f"({ms})", f"95 %: {low:+.1f} to {high:+.1f} ms; {pictures}"),
+        (
+            "Offset",
+            *(_extent(result) or (ms if answer else f"({ms})", f"95 %: {low:+.1f} to {high:+.1f} ms; {pictures}")),
+        ),
         ("Pattern", report.pattern(result), f"{len(result.segments)} part" + "s" * (len(result.segments) > 1)),
         ("Confidence", f"{result.confidence:.3g}", need),
         ("Speech", f"{covered.judged_s:.1f} of {covered.speech_s:.1f} s", "judged" + (f"; {rest}" if rest else "")),
@@ -176,6 +179,16 @@ def _facts(result: Result) -> list[tuple[str, str, str]]:
         span = f"95 %: {drift.ppm_low:+.0f} to {drift.ppm_high:+.0f}; {drift.frames_per_minute:+.2f} frames a minute"
         facts.insert(1, ("Drift", f"{drift.ppm:+.0f} ppm", span))
     return facts
+
+
+def _extent(result: Result) -> tuple[str, str] | None:
+    """Where no single offset answers: lowest and highest of the parts, or of the drift; None elsewhere."""
+    if result.sureness != "sure" or finding.is_answer(result):
+        return None
+    values = [each.offset_ms for each in result.segments]
+    values = [ms for each in result.segments for _, ms in finding.line(result, each) or ()] or values
+    said = f"{min(values):+.0f} to {max(values):+.0f} ms"
+    return said, "no single offset answers for the whole"
 
 
 def _tile(name: str, value: str, detail: str) -> str:
