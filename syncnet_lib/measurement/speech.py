@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int16
 from numpy.lib.stride_tricks import sliding_window_view
 
+from syncnet_lib.errors import InputError
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 CHUNK = 512
@@ -114,7 +115,12 @@ def _weights() -> dict[str, np.ndarray]:
     package = importlib.util.find_spec("silero_vad")  # finds it without importing it
     assert package is not None
     assert package.submodule_search_locations
-    model = (Path(package.submodule_search_locations[0]) / "data" / NETWORK).read_bytes()
+    path = Path(package.submodule_search_locations[0]) / "data" / NETWORK
+    try:
+        model = path.read_bytes()
+    except FileNotFoundError:
+        cure = "install one that has: pip install 'silero-vad>=6,<7'"
+        raise InputError(path, "this version of silero-vad has no such network", cure) from None
     found = {}
     for graph in _values(memoryview(model), _GRAPH):
         for tensor in _values(graph, _INITIALIZER):

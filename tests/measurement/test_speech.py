@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from silero_vad import get_speech_timestamps, load_silero_vad
 
+from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import speech
 from syncnet_lib.media.audio import read_audio
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
@@ -24,6 +25,12 @@ def test_stretches_are_those_of_the_package(real_clips: Path, probability: float
         wave = torch.from_numpy(samples.astype(np.float32) / 2**15)
         wanted = get_speech_timestamps(wave, model, sampling_rate=SAMPLE_RATE, threshold=probability)
         assert speech.speech_spans(samples, probability) == [(each["start"], each["end"]) for each in wanted]
+
+
+def test_another_version_without_the_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech, "NETWORK", "another.onnx")
+    with pytest.raises(InputError, match=r"another.onnx: this version of silero-vad .*; .*silero-vad>=6,<7"):
+        speech._weights.__wrapped__()
 
 
 def test_pieces_say_what_the_whole_says() -> None:
