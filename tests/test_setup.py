@@ -314,3 +314,11 @@ def test_the_image_is_made_of_what_is_here() -> None:
     assert [entry[0], *entry[2:]] == [*PROJECT["project"]["scripts"], "--host", "0.0.0.0"]
     extras = re.findall(r"--extra (\w+)", text)
     assert set(extras) <= set(PROJECT["project"]["optional-dependencies"])
+
+
+def test_bytecode_is_kept_whatever_the_shell_says() -> None:
+    """Without it every start of `syncnet` compiles what it imports, longer than a short video takes to measure."""
+    if not Path(sysconfig.get_path("purelib"), "user.pth").exists():
+        pytest.skip("this environment was not made by make")
+    code = "import sys; sys.exit(sys.dont_write_bytecode)"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=True)
