@@ -453,10 +453,11 @@ def serve(
 def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: "Limits | None", markers: str) -> None:
     """Write the pages of a batch, whole or not at all."""
     from syncnet_lib import files
+    from syncnet_lib.failures import writing
     from syncnet_lib.measurement import batch, pages, report
     from syncnet_lib.measurement.result import Failure
 
-    with files.atomic(folder) as made:
+    with writing(folder), files.atomic(folder) as made:
         made.mkdir()
         names = [
             f"{number:0{len(str(len(outcomes)))}d}-{Path(outcome.path).stem}"
@@ -660,6 +661,7 @@ def _list_failures(outcomes: "Sequence[Result | Failure]") -> bool:
 def _plot(result: "Result", folder: Path, paths: Sequence[str]) -> None:
     """A picture of a result, named by its video and, where others have that name too, by its place in the list."""
     from syncnet_lib import files
+    from syncnet_lib.failures import writing
     from syncnet_lib.plots import page
     from syncnet_lib.plots.verdicts import measurement
 
@@ -668,7 +670,8 @@ def _plot(result: "Result", folder: Path, paths: Sequence[str]) -> None:
     name = f"{path.stem}-{paths.index(result.path)}" if alike else path.stem
     if track := result.settings["audio_track"]:
         name += f"-track{track}"
-    files.write_bytes(folder / f"{name}.png", page.png(measurement(result.to_dict(), result.verdict)))
+    with writing(folder):
+        files.write_bytes(folder / f"{name}.png", page.png(measurement(result.to_dict(), result.verdict)))
 
 
 experiment.register(app, WORKSPACE)

@@ -1,7 +1,9 @@
 """Any exception as the error that a user reads."""
 
+import contextlib
 import errno
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from syncnet_lib.errors import InputError
@@ -38,3 +40,18 @@ def explained(error: Exception, where: str | Path) -> InputError:
         return InputError(where, "memory ran out", "give a shorter or a smaller video")
     cure = "write --debug before the name of the command to see the trace, and report it"
     return InputError(where, f"unexpected {type(error).__name__}: {error}".removesuffix(": "), cure)
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Name what cannot be written in here where the disk is full, which the system does not.
+
+    Raises:
+        InputError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise explained(OSError(error.errno, error.strerror), target) from error

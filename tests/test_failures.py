@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.failures import explained
+from syncnet_lib.failures import explained, writing
 from syncnet_lib.parallel import WorkerLost
 from tests.conftest import ROOT
 
@@ -52,3 +52,14 @@ def test_a_system_without_libgl_gets_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.endswith("this system has no usable libGL.so.1; install it: apt-get install libgl1\n")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_cannot_be_written_to_a_full_disk_is_named(tmp_path):
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no disk that is always full")
+    target = tmp_path / "out.csv"
+    with pytest.raises(InputError, match=rf"{target}: no space is left on the device; free some"), writing(target):
+        full.write_bytes(b"x")
+    with pytest.raises(FileNotFoundError), writing(target):
+        target.read_bytes()

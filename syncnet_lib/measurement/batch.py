@@ -254,11 +254,14 @@ def write_pages(pages: Sequence[tuple[Path, Path, Result]]) -> None:
 
     Raises:
         InputError: a video cannot be read any more, or its process is lost.
+        OSError: the folder cannot be written.
     """
     workers = min(parallel.cores(), max(1, len(pages)))
     for (path, _, _), made in parallel.run(
         _write_page, pages, workers=workers, progress=len(pages) > 1, describe="report"
     ):
+        if isinstance(made, OSError) and not isinstance(made, TimeoutError):
+            raise made
         if isinstance(made, Exception):
             raise explained(made, path) from made
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from syncnet_lib import files
+from syncnet_lib.failures import writing
 from syncnet_lib.measurement.result import Failure, Result, Segment
 
 if TYPE_CHECKING:
@@ -95,5 +96,5 @@ def _opened(target: Path) -> Iterator[IO[str]]:
     if target == STDOUT:
         yield sys.stdout
         return
-    with files.atomic(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with writing(target), files.atomic(target) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         yield file
