@@ -104,6 +104,10 @@ def test_two_processes_give_what_one_gives_with_the_doubled_batch(pairs, tmp_pat
         assert len(one["optimiser"]["state"]) > 20
         for number, state in one["optimiser"]["state"].items():
             other = two["optimiser"]["state"][number]["exp_avg"]
+            if not state["step"]:  # a parameter without a part in this loss
+                assert not state["exp_avg"].any()
+                assert not other.any()
+                continue
             error = (other - state["exp_avg"]).norm() / state["exp_avg"].norm()
             assert error < 0.01, f"the gradient of parameter {number} differs by {error}"
         for name, value in one["model"].items():
