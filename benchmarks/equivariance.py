@@ -25,7 +25,7 @@ import typer
 
 from benchmarks import machine
 from syncnet_lib import files, parallel
-from syncnet_lib.measurement import analyse, checkpoints, stream, verdict
+from syncnet_lib.measurement import analyse, checkpoints, examination, stream
 from syncnet_lib.measurement.result import Result
 from syncnet_lib.measurement.stream import Event
 from syncnet_lib.media import audio, decode, encode, remux
@@ -54,7 +54,7 @@ class Bench:
     def measure(self, path: Path, seen: list[Event] | None = None) -> Result:
         """The verdict on a file, by the faces that were seen in one with the same pictures where there is one."""
         events = None if seen is None else itertools.chain(stream.hear(path, self.settings.vshift + stream.FAR), seen)
-        return verdict.measure(path, self.model, self.info, self.settings, events=events)
+        return examination.measure(path, self.model, self.info, self.settings, events=events)
 
     def clip(self, path: Path, other: Path | None) -> dict[str, Any]:
         """All that is asked of one clip.

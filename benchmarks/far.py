@@ -19,7 +19,7 @@ import typer
 
 from benchmarks import machine
 from syncnet_lib import files
-from syncnet_lib.measurement import analyse, checkpoints, stream, verdict
+from syncnet_lib.measurement import analyse, checkpoints, examination, stream
 from syncnet_lib.measurement.result import Result
 from syncnet_lib.measurement.stream import FAR, Event, TrackCrops, TrackEnd, VideoEnd
 from syncnet_lib.media.clock import SAMPLES_PER_FRAME
@@ -67,7 +67,7 @@ class Bench:
         """The verdict on pictures of a file, with a sound that begins FAR + vshift frames before them; its seconds."""
         heard: list[Event] = [stream.AudioBlock(sound), stream.AudioEnd(Report())]
         began = time.process_time()
-        found = verdict.measure(path, self.model, self.info, self.settings, events=[*heard, *seen])
+        found = examination.measure(path, self.model, self.info, self.settings, events=[*heard, *seen])
         return found, time.process_time() - began
 
 

@@ -33,7 +33,7 @@ import typer
 from benchmarks import machine
 from syncnet_lib import files, parallel
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import analyse, checkpoints, verdict
+from syncnet_lib.measurement import analyse, checkpoints, examination
 from syncnet_lib.media import audio, decode, encode, remux
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from syncnet_lib.media.streams import opened
@@ -243,7 +243,7 @@ def answer(job: Job) -> Answer:
         start = time.perf_counter()
         found = Answer(job.number, container, mutation, "refused", "", intact=intact)
         try:
-            result = verdict.measure(path, model, info, settings)
+            result = examination.measure(path, model, info, settings)
             kind = "sure" if result.sureness == "sure" else "not sure"
             found = dataclasses.replace(found, kind=kind, said=result.verdict, offset=result.offset_frames)
         except InputError as error:
@@ -285,7 +285,8 @@ def run(video: Path | None, count: int, seed: int, workers: int) -> dict[str, An
         prepare(video, folder)
         model, info = checkpoints.load("small", "cpu")
         settings = analyse.settings_for(model, 15, None, cropped=False)
-        originals = {each: verdict.measure(folder / f"original.{each}", model, info, settings) for each in CONTAINERS}
+        paths = {each: folder / f"original.{each}" for each in CONTAINERS}
+        originals = {each: examination.measure(path, model, info, settings) for each, path in paths.items()}
         jobs = [Job(number, seed, folder) for number in range(count)]
         answers = []
         with contextlib.suppress(KeyboardInterrupt):  # what is done is counted

@@ -23,7 +23,7 @@ import typer
 from benchmarks import machine
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import analyse, checkpoints, compliance, fine, standard, stream, verdict
+from syncnet_lib.measurement import analyse, checkpoints, compliance, examination, fine, standard, stream, verdict
 from syncnet_lib.measurement.analyse import Analysis
 from syncnet_lib.measurement.result import Limits, Result
 from syncnet_lib.media.clock import SAMPLE_RATE
@@ -53,7 +53,7 @@ class Bench:
     def measure(self, path: Path, seen: list[stream.Event], sound: np.ndarray) -> tuple[Analysis, Result]:
         """Measure pictures that were seen with a sound, which begins FAR frames and the search before them."""
         heard: list[stream.Event] = [stream.AudioBlock(sound), stream.AudioEnd(Report())]
-        return verdict.examine(path, self.model, self.info, self.settings, events=[*heard, *seen])
+        return examination.examine(path, self.model, self.info, self.settings, events=[*heard, *seen])
 
     def clip(self, path: Path, moves: list[int], limits: Limits, sign: int) -> dict[str, Any]:
         """All that is asked of one clip.

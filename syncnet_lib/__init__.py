@@ -37,7 +37,7 @@ def measure(
     Raises:
         InputError: no face, no sound, too short, or not readable; no such checkpoint.
     """
-    from syncnet_lib.measurement import analyse, checkpoints, verdict
+    from syncnet_lib.measurement import analyse, checkpoints, examination
 
     model, info = checkpoints.load(checkpoint, device)
-    return verdict.measure(Path(path), model, info, analyse.settings_for(model, vshift, edges, cropped), progress)
+    return examination.measure(Path(path), model, info, analyse.settings_for(model, vshift, edges, cropped), progress)

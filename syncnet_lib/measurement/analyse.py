@@ -26,6 +26,7 @@ from syncnet_lib import files, verbosity
 from syncnet_lib.errors import InputError, shown
 from syncnet_lib.measurement import fine, stream
 from syncnet_lib.measurement.inputs import check
+from syncnet_lib.measurement.line import Line
 from syncnet_lib.measurement.settings import WatchSettings
 from syncnet_lib.measurement.soundtrack import DIGITAL_SILENCE, Soundtrack, listen
 from syncnet_lib.measurement.stream import Event, Progress, TrackCrops, TrackEnd
@@ -327,7 +328,7 @@ class Watched:
             sound.report,
         )
 
-    def pieces(self, number: int, reach: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def pieces(self, number: int, reach: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """The embeddings of a track in portions, each with the audio around it.
 
         Args:
@@ -335,8 +336,8 @@ class Watched:
             reach: frames.
 
         Yields:
-            (n, D) float32 of windows that follow each other, and (n + 2 reach, D) of the audio from `reach` frames
-            before the first of them on; NaN where there is none.
+            Frame of the video at which the first window begins, (n, D) float32 of windows that follow each other, and
+            (n + 2 reach, D) of the audio from `reach` frames before the first of them on; NaN where there is none.
         """
         track, opened = self._over[number]
         video = self._video(opened)
@@ -344,7 +345,38 @@ class Watched:
         mean = self._cepstral_mean(first - reach, first + len(video) + WINDOW_FRAMES + reach)
         for start in range(0, len(video), features.PORTION):
             part = np.asarray(video[start : start + features.PORTION])
-            yield part, self._around(first + start - reach, len(part) + 2 * reach, mean, 0, self._heard)
+            around = self._around(first + start - reach, len(part) + 2 * reach, mean, 0, self._heard, np.nan)
+            yield track.first + start, part, around
+
+    def along(self, number: int, line: Line) -> fine.Rows:
+        """The distances of a track to the audio around an offset that grows.
+
+        Args:
+            number: of a track that was measured.
+            line: the offsets, each taken to the next step of 10 ms.
+
+        Returns:
+            At steps of 10 ms; column 4 i + p is that many steps below `line` + VSHIFT.
+        """
+        track, opened = self._over[number]
+        video, vshift = self._video(opened), scoring.VSHIFT
+        frames = track.first + np.arange(len(video))
+        heard = self._soundtrack.lead + frames - vshift
+        starts = heard * MFCC_PER_FRAME - np.rint(line.at(frames) * MFCC_PER_FRAME).astype(np.int64)
+        ends = max(int(starts.min()) // MFCC_PER_FRAME, 0), int(starts.max()) // MFCC_PER_FRAME + 2 * vshift + 2
+        mean = self._cepstral_mean(ends[0], ends[1] + WINDOW_FRAMES)
+        steps = MFCC_PER_FRAME * (2 * vshift + 1)
+        rows = fine.Rows.empty(track.first, len(video), 2 * vshift + 1)
+        for start in range(0, len(video), features.PORTION):
+            part, at = np.asarray(video[start : start + features.PORTION]), starts[start : start + features.PORTION]
+            begin = int(at.min()) // MFCC_PER_FRAME
+            count = int(at.max()) // MFCC_PER_FRAME + 2 * vshift + 2 - begin
+            phases = [self._around(begin, count, mean, phase, self._heard, np.nan) for phase in range(MFCC_PER_FRAME)]
+            around = np.stack(phases, axis=1).reshape(count * MFCC_PER_FRAME, -1)
+            at = at - begin * MFCC_PER_FRAME
+            found = np.stack([np.linalg.norm(part - around[at + step], axis=1) for step in range(steps)], axis=1)
+            rows.add(track.first + start, found)
+        return rows
 
     def _video(self, opened: _Open) -> np.ndarray:
         """(N, D) float32 embeddings of a track that is over."""
@@ -387,23 +419,25 @@ class Watched:
         vshift = self._settings.vshift
         windows = len(video)
         mean = self._cepstral_mean(first - vshift, first + windows + WINDOW_FRAMES + vshift)
-        limits = (first, first + windows) if self._settings.edges == "zero" else self._heard
+        zero = self._settings.edges == "zero"
+        limits, fill = ((first, first + windows), 0.0) if zero else (self._heard, np.nan)
         found = np.empty((windows, 2 * vshift + 1), np.float32)
         rows = fine.Rows.empty(frame, windows, 2 * vshift + 1)
         for start in range(0, windows, features.PORTION):
             stop = min(start + features.PORTION, windows)
             steps = np.empty((stop - start, 2 * vshift + 1, fine.PHASES), np.float32)
             for phase in range(fine.PHASES):
-                around = self._around(first + start - vshift, stop - start + 2 * vshift, mean, phase, limits)
+                around = self._around(first + start - vshift, stop - start + 2 * vshift, mean, phase, limits, fill)
                 steps[:, :, phase] = scoring.padded_distances(np.asarray(video[start:stop]), around)
             found[start:stop] = steps[:, :, 0]
             rows.add(frame + start, steps.reshape(stop - start, -1))
         return found, rows
 
-    def _around(self, begin: int, count: int, mean: np.ndarray, phase: int, limits: tuple[int, int]) -> np.ndarray:
+    def _around(
+        self, begin: int, count: int, mean: np.ndarray, phase: int, limits: tuple[int, int], fill: float
+    ) -> np.ndarray:
         """(count, D) float32 embeddings of the audio from a frame of the soundtrack on, `phase` MFCC steps later; what
         lies outside of the limits is nan, or 0 as in [syncnet_python]."""
-        fill = 0.0 if self._settings.edges == "zero" else np.nan
         around = np.full((count, self._audio.spec.embedding), fill, np.float32)
         mfcc = self._soundtrack.mfcc
         last = (len(mfcc) - phase - WINDOW_MFCC) // MFCC_PER_FRAME + 1

@@ -178,7 +178,7 @@ def measure_here(
     Raises:
         InputError: it cannot be measured.
     """
-    from syncnet_lib.measurement.verdict import measure
+    from syncnet_lib.measurement.examination import measure
 
     return _here(measure, path, options, progress, events)
 
@@ -186,7 +186,7 @@ def measure_here(
 def _here(
     measured: Callable[..., Made], path: Path, options: Options, progress: Progress, events: Iterator[Event] | None
 ) -> Made:
-    """Call a function of `verdict` with what the options say, within the time limit of the video."""
+    """Call a function of `examination` with what the options say, within the time limit of the video."""
     import cv2
 
     cv2.setNumThreads(1)  # the tracker's pictures are small, and the processes are the parallelism
@@ -443,10 +443,10 @@ def _compare(path: Path, track: int, reference: str) -> ReferenceOffset:
 
 
 def _render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:
-    from syncnet_lib.measurement import overlay, verdict
+    from syncnet_lib.measurement import examination, overlay
 
     model, info = checkpoints.load(options.checkpoint, options.device)
-    found, result = verdict.examine(path, model, info, _settings(model, options), progress=True)
+    found, result = examination.examine(path, model, info, _settings(model, options), progress=True)
     return result, overlay.render(path, out, found, result)
 
 
@@ -466,7 +466,7 @@ def _other_audio(options: Options) -> str:
 
 def _work(job: _Job) -> tuple[str, list[Result | InputError]]:
     """Measure one video; returns the hash of its content, and its result, or one for each audio track."""
-    from syncnet_lib.measurement.verdict import examine_each
+    from syncnet_lib.measurement.examination import examine_each
 
     found: list[Result | InputError] = []
     if job.options.each_track:

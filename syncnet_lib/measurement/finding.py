@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from syncnet_lib.errors import InputError
+from syncnet_lib.measurement import conversion
 from syncnet_lib.measurement.result import Compliance, Drift, Result, Segment, Sureness
 from syncnet_lib.media.clock import FRAME_MS
 from syncnet_lib.model.scoring import TOLERANCE
@@ -53,6 +54,8 @@ def sentence(
         return f"not sure: {'; '.join(doubts)}"
     if drift:
         speed = f"{drift.frames_per_minute:+.2f} frames a minute, {drift.ppm:+.0f} ppm"
+        if name := conversion.named(drift):
+            speed += f": {name} of its speed"
         return f"the sound drifts ({speed}): no single shift cures it"
     if jumps(segments):
         offsets = [segment.offset_frames for segment in segments]
@@ -138,7 +141,8 @@ def check_curable(result: Result, min_confidence: float | None, pieces: bool = F
         raise InputError(result.path, cause, f"give --samples, or {cure}")
     if not pieces and (drift := significant(result.drift)):
         cause = f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute, which no single shift cures"
-        tempo = 1 - drift.ppm / 1_000_000  # a picture at T goes with the sound at T less the offset, which grows by it
+        known = conversion.conversions(drift)
+        tempo = 1 / float(known[0] if known else conversion.longer(drift.ppm))
         by_hand = f"change its speed: ffmpeg -i IN -c:v copy -af atempo={tempo:.6f} OUT"
         raise InputError(result.path, cause, f"give --samples, or {by_hand}")
     if min_confidence is None and result.sureness != "sure":

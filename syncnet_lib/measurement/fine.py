@@ -122,11 +122,11 @@ def estimate(
     size = len(blocks)
     total, count = redrawn(blocks, counted, DRAWS)
     means = np.divide(total, count, out=np.full(total.shape, np.inf), where=count > 0)
-    found = (middle - first - _lowest(means, middle - first)) * STEP_MS + offset * FRAME_MS
+    found = (middle - first - lowest(means, middle - first, PHASES)) * STEP_MS + offset * FRAME_MS
     spread = (100 - LEVEL) / 2
     low, high = np.percentile(found[1:], (spread, 100 - spread))
     ms, most = float(found[0]), FRAME_MS + FITTED // 2 * STEP_MS
-    below, above = (min(_widened(max(side, 0.0), size), most) for side in (ms - low, high - ms))
+    below, above = (min(widened(max(side, 0.0), size), most) for side in (ms - low, high - ms))
     return Estimate(ms, ms - below, ms + above)
 
 
@@ -149,7 +149,7 @@ def redrawn(
     return chosen @ sums, chosen @ counts
 
 
-def _widened(side: float, blocks: int) -> float:
+def widened(side: float, blocks: int) -> float:
     """An interval's side by the bootstrap, as few blocks ask for it: Student's t in place of the normal deviate, and
     n - 1 in place of n under the root; without bound where there is one block."""
     if blocks < 2:
@@ -163,11 +163,11 @@ def _together(rows: np.ndarray) -> np.ndarray:
     return np.add.reduceat(rows, np.arange(0, len(rows), DRAWN))
 
 
-def _lowest(curves: Float[np.ndarray, "draws steps"], middle: int) -> Float[np.ndarray, " draws"]:
-    """Where each curve is lowest within a frame of a step, in steps: by the parabola through FITTED points around the
-    least one, or that itself where they are none."""
-    low = max(middle - PHASES, 0)
-    least = low + curves[:, low : middle + PHASES + 1].argmin(axis=1)
+def lowest(curves: Float[np.ndarray, "draws steps"], middle: int, reach: int) -> Float[np.ndarray, " draws"]:
+    """Where each curve is lowest within `reach` steps of one, in steps: by the parabola through FITTED points around
+    the least, or that itself where they are none."""
+    low = max(middle - reach, 0)
+    least = low + curves[:, low : middle + reach + 1].argmin(axis=1)
     begin = np.clip(least - FITTED // 2, 0, curves.shape[1] - FITTED)
     around = np.take_along_axis(curves, begin[:, None] + np.arange(FITTED), axis=1)
     whole = np.isfinite(around).all(axis=1)

@@ -34,7 +34,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
     Args:
         path: the video.
         out: a file that is not there yet; the container follows from its suffix.
-        found: of `verdict.examine`.
+        found: of `examination.examine`.
         result: of `verdict.judge`.
         progress: show a bar on stderr.
 

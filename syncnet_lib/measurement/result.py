@@ -69,7 +69,7 @@ class TrackResult(Record):
 
 
 class Drift(Record):
-    """A line through the offset over time (Theil-Sen)."""
+    """A line through the offset over time: of least mean distance, or, where that is not sure, by Theil-Sen."""
 
     frames_per_minute: Number = Field(description="change of the offset; above 0: the sound runs ahead more and more")
     ppm: Number = Field(description="the same as millionths of the running time")

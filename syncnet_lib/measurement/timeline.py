@@ -26,16 +26,6 @@ DRIFT_SECONDS, DRIFT_POINTS = 60, 8
 """Shortest stretch, and fewest points, that a line is fitted to."""
 
 
-RUNAWAY_SECONDS, RUNAWAY_WINDOWS = 120, 10 * FPS
-"""Longest stretch, and fewest windows, of a drift that leaves the search: the noise over 10 s is half that over 3 s, so
-that many lines can be tried without a threshold of their own."""
-COARSE = np.outer(np.geomspace(0.025, 1.6, 107), (-1, 1)).ravel()
-"""Drifts that are tried, frames a second: ±1000 to ±64000 ppm in steps of 4 %, which at the ends of the stretch that a
-search of ±15 frames sees are 0.6 frames apart from what lies between."""
-FINE = np.linspace(0.96, 1.04, 17)
-"""Around the best of them, in steps of half a percent."""
-
-
 class Timeline:
     """Distances over shifts along a video, of all tracks that speak, a row each BLOCK windows, which place edits.
 
@@ -215,67 +205,6 @@ class Timeline:
             start_frames=self._centre + at_zero + slope * start,
             end_frames=self._centre + at_zero + slope * end,
         )
-
-    def runaway(self) -> Drift | None:
-        """A drift that leaves the search within the video, as of audio made for another frame rate (25 for 24).
-
-        Every slope is tried: distances are taken along lines of constant drift in place of constant offset, over
-        RUNAWAY_SECONDS at most. A line is believed that crosses a quarter of the search, is inside it for
-        RUNAWAY_WINDOWS, and is sure over them.
-        """
-        if self._needed is None:
-            return None
-        rows = np.arange(min(len(self._sums), round(RUNAWAY_SECONDS * FPS / BLOCK)))
-        seconds = (rows + 0.5) * BLOCK / FPS
-        found: tuple[float, float, float] | None = None  # confidence, frames a second, frames at the start
-        for rates in (COARSE, FINE):
-            middle = found[1] if found else 1.0
-            for rate in middle * rates:
-                best = self._line(rate, rows)
-                if best and best[0] >= self._needed and (found is None or best[0] > found[0]):
-                    found = best[0], rate, best[1]
-            if found is None:
-                return None
-        assert found is not None
-        _, rate, start = found
-        seen = np.abs(np.rint(start + rate * seconds)) <= self._reach  # as `_line` counts
-        first, last = (float(each) for each in seconds[seen][[0, -1]])
-        if abs(rate) * (last - first) < self._reach / 2:
-            return None
-        ppm = rate * 1_000_000 / FPS
-        error = abs(ppm) * (FINE[1] - FINE[0])
-        return Drift(
-            frames_per_minute=60 * rate,
-            ppm=ppm,
-            ppm_low=ppm - error,
-            ppm_high=ppm + error,
-            start_s=first,
-            end_s=last,
-            start_frames=self._centre + start + rate * first,
-            end_frames=self._centre + start + rate * last,
-        )
-
-    def follows(self, drift: Drift) -> bool:
-        """Whether distances along a drift are sure."""
-        rows = np.arange(round(drift.start_s * FPS / BLOCK), min(round(drift.end_s * FPS / BLOCK), len(self._sums)))
-        best = self._line(drift.frames_per_minute / 60, rows)
-        return best is not None and self._needed is not None and best[0] >= self._needed
-
-    def _line(self, rate: float, rows: np.ndarray) -> tuple[float, float] | None:
-        """Confidence and offset at 0 s of the best line of a drift, in frames a second; None where no line is inside
-        the search for long enough."""
-        moved = rate * (rows + 0.5) * BLOCK / FPS
-        starts = np.arange(-self._reach - np.ceil(moved.max()), self._reach - np.floor(moved.min()) + 1)
-        offsets = np.rint(starts[:, None] + moved).astype(int)
-        inside = np.abs(offsets) <= self._reach
-        column = np.where(inside, self._reach - offsets, 0)
-        counts = (self._counts[rows, column] * inside).sum(axis=1)
-        sums = (self._sums[rows, column] * inside).sum(axis=1)
-        long = counts >= RUNAWAY_WINDOWS
-        if long.sum() <= 2 * JUMP:
-            return None
-        means = sums[long] / counts[long]
-        return float(np.median(means) - means.min()), float(starts[long][means.argmin()])
 
 
 def _lowest(curve: np.ndarray) -> float:

@@ -10,27 +10,21 @@ confidence times its windows.
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from syncnet_lib import verbosity
-from syncnet_lib.errors import InputError, shown
-from syncnet_lib.measurement import far, finding, fine, standing
-from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured, Watched, watched
+from syncnet_lib.errors import shown
+from syncnet_lib.measurement import far, finding, fine, speed, standing
+from syncnet_lib.measurement.analyse import Analysis, Edges, InferSettings, Measured
 from syncnet_lib.measurement.coverage import coverage
 from syncnet_lib.measurement.result import Drift, ModelInfo, Result, Segment, Sureness, TrackResult
-from syncnet_lib.measurement.stream import FAR, Event, Progress
+from syncnet_lib.measurement.stream import FAR
 from syncnet_lib.measurement.timeline import SURE_WINDOWS, Timeline
 from syncnet_lib.media.clock import FPS, FRAME_MS, SAMPLE_RATE
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
-from syncnet_lib.model.light import Small
-
-if TYPE_CHECKING:
-    from syncnet_lib.model.networks import SyncNet
 
 USUAL_SHIFTS = 2 * scoring.VSHIFT + 1
 """Shifts of the search that thresholds are measured with."""
@@ -52,7 +46,12 @@ SHARED = 0.5
 
 
 def judge(
-    path: Path, found: Analysis, model: ModelInfo, settings: InferSettings, candidate: far.Candidate | None = None
+    path: Path,
+    found: Analysis,
+    model: ModelInfo,
+    settings: InferSettings,
+    candidate: far.Candidate | None = None,
+    followed: speed.Followed | None = None,
 ) -> Result:
     """The verdict on a measured video.
 
@@ -62,6 +61,7 @@ def judge(
         model: which model measured.
         settings: those that it was watched with.
         candidate: of a search further away, where there was one.
+        followed: a drift that is sure.
     """
     speakers = speaking(found.tracks)
     used = [track for track in found.tracks if track.number in speakers] or found.tracks
@@ -88,13 +88,10 @@ def judge(
     chance = standing.doubt([track.distances for track in used], weights, local) if sure == "sure" else ""
     if chance:
         sure = "doubtful"
-    drift = timeline.drift(segments)
-    if sure in ("doubtful", "none"):
-        # Where sync changes or drifts, the mean over the whole need not be sure for each stretch, or the line, to be.
-        if finding.jumps(segments) or ((line := finding.significant(drift)) and timeline.follows(line)):
-            sure = "sure"
-        elif runaway := timeline.runaway():
-            drift, sure = runaway, "sure"
+    drift = followed.drift if followed else timeline.drift(segments)
+    # Where sync changes or drifts, the mean over the whole need not be sure for each stretch, or the line, to be.
+    if followed or (sure in ("doubtful", "none") and finding.jumps(segments)):
+        sure = "sure"
     # An offset beyond the search that fits better, if not clearly enough to be an answer, leaves this one none either.
     beaten = candidate is not None and not found.centre and abs(candidate.offset) >= settings.vshift
     if beaten and sure == "sure":
@@ -141,7 +138,7 @@ def judge(
         frames_in_file=max(found.report.pictures, found.report.used),
         tracks=[_track_result(track, track.number in speakers, settings.edges, found.centre) for track in found.tracks],
         segments=segments,
-        points=timeline.points(),
+        points=followed.points if followed else timeline.points(),
         coverage=covered,
         drift=drift,
         model=model,
@@ -233,6 +230,11 @@ def speaking(tracks: list[Measured]) -> set[int]:
     return {track.number for track in tracks} - silent
 
 
+def counting(found: Analysis) -> list[int]:
+    """Numbers of the tracks that count: those of `speaking`, or all."""
+    return sorted(speaking(found.tracks) or {track.number for track in found.tracks})
+
+
 def rivals(tracks: list[Measured], speakers: set[int]) -> bool:
     """Whether a face beside one that is taken for the speaker may as well be it, and says another offset."""
     for one, other in itertools.permutations(tracks, 2):
@@ -318,98 +320,6 @@ def _warnings(
             yield f"sync changes at {after.start_s:.1f} s {change}"
         if drift := finding.significant(drift):
             yield f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute ({drift.ppm:+.0f} ppm)"
-
-
-def measure(
-    path: Path,
-    model: "SyncNet | Small",
-    info: ModelInfo,
-    settings: InferSettings,
-    progress: Progress = False,
-    events: Iterable[Event] | None = None,
-) -> Result:
-    """Measure one video; see `examine`."""
-    return examine(path, model, info, settings, progress, events)[1]
-
-
-def examine(
-    path: Path,
-    model: "SyncNet | Small",
-    info: ModelInfo,
-    settings: InferSettings,
-    progress: Progress = False,
-    events: Iterable[Event] | None = None,
-) -> tuple[Analysis, Result]:
-    """Measure one video and judge it; see `watched` and `judge`.
-
-    Where nothing is found within the search, or no more than a search of all offsets within FAR frames would need, they
-    are all tried: sentences of equal timing make a minimum near the search's end where the true one lies beyond it. Not
-    where shifts beyond a track are compared with zeros.
-    """
-    with watched(path, model, settings, progress, events) as video:
-        return _examined(path, video, info, settings)
-
-
-def examine_each(
-    path: Path,
-    model: "SyncNet | Small",
-    info: ModelInfo,
-    settings: InferSettings,
-    progress: Progress = False,
-    events: Iterable[Event] | None = None,
-) -> list[Result | InputError]:
-    """`examine` with each audio track of a video, whose faces are followed once; or why a track cannot be measured."""
-    found: list[Result | InputError] = []
-    with watched(path, model, settings, progress, events, each=True) as video:
-        for number, sound in enumerate(video.sounds, 1):
-            own = settings.model_copy(update={"audio_track": number})
-            try:
-                if isinstance(sound, InputError):
-                    raise sound
-                found.append(_examined(path, video.beside(sound), info, own)[1])
-            except InputError as error:
-                found.append(error)
-    return found
-
-
-def _examined(path: Path, video: Watched, info: ModelInfo, settings: InferSettings) -> tuple[Analysis, Result]:
-    found = video.analysis()
-    near = judge(path, found, info, settings)
-    if settings.edges == "zero" or _settled(near, info):
-        return found, near
-    verbosity.say(f"{shown(path)}: so far {near.verdict}; all offsets within ±{FAR} frames are tried")
-    return _further(path, video, found, near, info, settings)
-
-
-def _settled(near: Result, info: ModelInfo) -> bool:
-    """Whether no offset further away needs to be tried."""
-    if near.sureness != "sure":
-        return near.sureness == "unknown"
-    changes = bool(finding.jumps(near.segments)) or finding.significant(near.drift) is not None
-    needed = needed_confidence(info, SURE_WINDOWS, far.SHIFTS)
-    return changes or needed is None or near.confidence >= needed
-
-
-def _further(
-    path: Path, video: Watched, found: Analysis, near: Result, info: ModelInfo, settings: InferSettings
-) -> tuple[Analysis, Result]:
-    """The verdict around the best of all offsets within FAR frames, or the near one with what the search says."""
-    speakers = speaking(found.tracks) or {track.number for track in found.tracks}
-    if rivals(found.tracks, speakers):
-        return found, near
-    candidate = far.search(video, sorted(speakers))
-    if candidate is None:
-        return found, near
-    beyond = abs(candidate.offset) >= settings.vshift
-    if near.sureness == "sure" and not beyond:
-        return found, near  # nothing further away fits better
-    if beyond and not candidate.rivals:
-        around = video.analysis(candidate.offset)
-        if around.tracks:
-            wide = judge(path, around, info, settings, candidate)
-            if wide.sureness == "sure":
-                return around, wide
-    return found, judge(path, found, info, settings, candidate)
 
 
 def _spoken(candidate: far.Candidate) -> str:

@@ -4,7 +4,9 @@ from fractions import Fraction
 
 import pytest
 
-from syncnet_lib.measurement.cure import cure, ratio
+from syncnet_lib.errors import InputError
+from syncnet_lib.measurement import conversion, finding
+from syncnet_lib.measurement.cure import cure
 from syncnet_lib.measurement.result import Drift
 from syncnet_lib.media.resound import Piece
 from tests.measurement.test_standard import result
@@ -32,22 +34,32 @@ def test_each_segment_is_moved_by_its_own():
 
 
 @pytest.mark.parametrize(
-    ("ppm", "named"),
+    ("ppm", "around", "named"),
     [
-        (40_000, Fraction(25, 24)),
-        (38_400, Fraction(25, 24)),
-        (1e6 / 1001, Fraction(1001, 1000)),
-        (-1000, Fraction(1000, 1001)),
+        (40_000, 100, "25/24"),
+        (39_800, 300, "25/24"),
+        (40_400, 700, "25/24 or 1001/960"),
+        (1e6 / 1001, 50, "1001/1000"),
+        (-1000, 50, "1000/1001"),
+        (300, 50, ""),
+        (38_400, 300, ""),
     ],
 )
-def test_conversions_of_the_rate_are_named(ppm, named):
-    assert ratio(drift(ppm)) == (named, True)
+def test_conversions_that_an_interval_leaves_are_named(ppm, around, named):
+    line = drift(ppm, around)
+    assert conversion.named(line) == named
+    found, said = cure(result(0.0, drift=line))
+    if named:
+        assert found.stretch == Fraction(named.split(" or ")[0])
+        assert f"made {named.split(' or ')[0]} times as long" in said
+        assert ("cannot be told apart" in said) == (" or " in named)
+    else:
+        assert float(found.stretch) == pytest.approx(1 / (1 - ppm / 1e6), abs=1e-6)
 
 
-def test_another_drift_is_what_was_measured():
-    found, exact = ratio(drift(300))
-    assert not exact
-    assert float(found) == pytest.approx(1 / (1 - 300e-6), abs=1e-6)
+def test_the_advice_names_the_same_speed():
+    with pytest.raises(InputError, match=r"atempo=0\.960000 OUT"):
+        finding.check_curable(result(0.0, drift=drift(39_800, 300)), None)
 
 
 @pytest.mark.parametrize("ppm", [-1500.0, 300.0, 40_000.0])

@@ -29,20 +29,20 @@ def means(depths: dict[int, float]) -> np.ndarray:
 
 @given(st.integers(-FAR, FAR))
 def test_a_single_valley_is_the_candidate(offset):
-    found = far._candidate(means({offset: 0.4}))
+    found = far.candidate(means({offset: 0.4}))
     assert found == far.Candidate(offset, ())
 
 
 def test_what_fits_nearly_as_well_is_a_rival():
-    assert far._candidate(means({-50: 0.4, 25: 0.36})).rivals == (25,)
-    assert far._candidate(means({-50: 0.4, 25: 0.2})).rivals == ()
-    assert far._candidate(means({-50: 0.4, -45: 0.36})).rivals == (), "the same valley"
+    assert far.candidate(means({-50: 0.4, 25: 0.36})).rivals == (25,)
+    assert far.candidate(means({-50: 0.4, 25: 0.2})).rivals == ()
+    assert far.candidate(means({-50: 0.4, -45: 0.36})).rivals == (), "the same valley"
 
 
 def test_shifts_without_sound_are_no_candidates():
     curve = means({100: 0.4})
     curve[:80] = np.nan
-    assert far._candidate(curve).offset == 100
+    assert far.candidate(curve).offset == 100
 
 
 @pytest.mark.parametrize("ahead", [-50, -20, 30])
