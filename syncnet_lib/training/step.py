@@ -154,6 +154,6 @@ class Step:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed; on a CPU torch says so only in words."""
+    """Whether an allocation failed; on a CPU torch and oneDNN say so only in words."""
     known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error)
+    return known or any(words in str(error) for words in ("can't allocate memory", "could not create a primitive"))
