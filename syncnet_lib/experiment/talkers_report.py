@@ -80,15 +80,20 @@ def table(summary: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     Args:
         summary: of `summarise`.
     """
-    rows = {}
-    for row in summary:
-        who = f"{row['talkers']} drawn" + (", talker 1" if row["real"] else "")
-        rows[who, row["clips"]] = {"seeds": len(row["seeds"])} | {
-            f"{NAMES[test]}, {measure.replace('k', 'K=')}": _percent(row[test][measure])
-            for test in TESTS
-            for measure in MEASURES
+    rows = [
+        {
+            "talkers": f"{row['talkers']} drawn" + (", talker 1" if row["real"] else ""),
+            "clips": row["clips"],
+            "seeds": len(row["seeds"]),
+            **{
+                f"{NAMES[test]}, {measure.replace('k', 'K=')}": _percent(row[test][measure])
+                for test in TESTS
+                for measure in MEASURES
+            },
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["talkers", "clips"])
+        for row in summary
+    ]
+    return pd.DataFrame(rows, columns=["talkers", "clips"] if not rows else None).set_index(["talkers", "clips"])
 
 
 def _percent(value: Mapping[str, Any]) -> str:

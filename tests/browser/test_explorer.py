@@ -121,7 +121,5 @@ def test_it_fits_and_follows_the_night(page: Page, width: int, scheme: str) -> N
     page.set_viewport_size({"width": width, "height": 844})
     page.emulate_media(color_scheme=scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    ground = page.evaluate(
-        "getComputedStyle(document.querySelector('.explorer')).backgroundColor.match(/\\d+/g).map(Number)"
-    )
-    assert (sum(ground) < 150) == (scheme == "dark")
+    ground = "getComputedStyle(document.querySelector('.explorer')).backgroundColor.match(/\\d+/g).map(Number)"
+    page.wait_for_function(f"({ground}.reduce((a, b) => a + b) < 150) == {str(scheme == 'dark').lower()}")

@@ -179,6 +179,7 @@ def test_the_curve_over_talkers_says_what_is_more_than_the_seeds_spread():
     assert "GRID strangers: K = 15 goes from 31.0% with 1 talker to 71.0% with 96" in talkers_report.conclude(summary)
     assert talkers_report.expected(summary) == [(1, 0.155), (96, 0.355)]
     assert list(talkers_report.table(summary).index) == [("1 drawn", 21), ("96 drawn", 21), ("96 drawn, talker 1", 21)]
+    assert talkers_report.table([]).empty
     assert talkers_report.conclude([]) == talkers_report.finding([]) == talkers_report.NONE
     figure = plots.over_talkers(rows, talkers_report.NAMES, talkers_report.finding(rows))
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["1", "96"]
