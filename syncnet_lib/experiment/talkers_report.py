@@ -132,7 +132,10 @@ def conclude(summary: Sequence[Mapping[str, Any]]) -> str:
         word = "goes" if abs(gain) > spread else "stays within the spread of the seeds:"
         told.append(
             f"{NAMES[test]}: K = 15 {word} from {one['mean']:.1%} with {few['talkers']} talker to "
-            f"{all_of_them['mean']:.1%} with {many['talkers']} (seeds lie up to {spread:.1%} apart)"
+            f"{all_of_them['mean']:.1%} with {many['talkers']}"
+            + (f" (seeds lie up to {spread:.1%} apart)" if spread else "")
         )
     steps = ", ".join(str(value) for value in sorted({row["steps"] for row in rows}))
-    return f"At {steps} steps: " + "; ".join(told) + "."
+    seeds = min(len(row["seeds"]) for row in rows)
+    alone = "; one seed each, so that the spread of seeds is not known" if seeds < 2 else ""
+    return f"At {steps} steps{alone}: " + "; ".join(told) + "."
