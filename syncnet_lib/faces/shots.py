@@ -1,5 +1,4 @@
-"""Shot boundaries in one pass: the measure of scenedetect's content detector on thumbnails, picture by picture. (The
-package itself starts other programs when it is imported, which takes longer than following the faces of a short video.)
+"""Shot boundaries in one pass: the content detector of scenedetect on thumbnails, picture by picture.
 
 A sudden change is a cut when the picture does not come back. Where it does, within half a second, it was a flash, a
 strobe light or a dropped picture. Where only its brightness changes and stays, as when a light is switched on, the
@@ -15,7 +14,9 @@ from enum import Enum
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from scenedetect import ContentDetector, FrameTimecode
 
+from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.decode import Picture
 
 THUMBNAIL = 128
@@ -54,9 +55,10 @@ class ShotFinder:
     """
 
     def __init__(self, threshold: float) -> None:
-        self._threshold = threshold
+        # A length of one frame switches off scenedetect's filter, which would report a cut long after the fact.
+        self._detector = ContentDetector(threshold=threshold, min_scene_len=1)
         self._recent: deque[float] = deque(maxlen=MEMORY)
-        self._before: np.ndarray | None = None
+        self._number = 0
         self.change = 0.0
 
     def cut_before(self, thumbnail: UInt8[np.ndarray, "height width 3"]) -> Cut:
@@ -65,12 +67,12 @@ class ShotFinder:
         Args:
             thumbnail: BGR.
         """
-        colours = _colours(thumbnail)
-        self.change = 0.0 if self._before is None else _distance(self._before, colours)
-        self._before = colours
+        cuts = self._detector.process_frame(FrameTimecode(self._number, float(FPS)), thumbnail)
+        self.change = float(self._detector._frame_score or 0.0)
         usual = max([1.0, *self._recent])
         self._recent.append(self.change)
-        if self.change >= self._threshold:
+        self._number += 1
+        if cuts:
             return Cut.YES
         return Cut.MAYBE if self.change >= DOUBT and self.change >= SPIKE * usual else Cut.NO
 
@@ -144,19 +146,14 @@ def _flash_length(held: deque[_Held]) -> int:
     first = held[0]
     for later in itertools.islice(held, first.compared + 1, FLASH_FRAMES + 1):
         first.compared += 1
-        if _distance(_colours(first.previous), _colours(later.thumbnail)) < COME_BACK * first.change:
+        if _difference(first.previous, later.thumbnail) < COME_BACK * first.change:
             return first.compared
     return 0
 
 
-def _colours(thumbnail: np.ndarray) -> np.ndarray:
-    """(h, w, 3) uint8 hue, saturation and brightness."""
-    return cv2.cvtColor(thumbnail, cv2.COLOR_BGR2HSV)
-
-
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean difference of hue, saturation and brightness."""
-    return float(cv2.absdiff(one, other).mean())
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference of hue, saturation and brightness, as the detector computes it."""
+    return float(cv2.absdiff(*(cv2.cvtColor(each, cv2.COLOR_BGR2HSV) for each in (one, other))).mean())
 
 
 def _same_but_for_brightness(one: np.ndarray, other: np.ndarray) -> bool:
