@@ -77,14 +77,14 @@ def point(
     where = torch.device(device)
     figures: dict[str, Any] = {}
     with files.scratch() as scratch:
-        trainer = rounds.Trainer(val, _settings(train, steps), seed, where, Path(scratch))
+        trainer = rounds.Trainer(val, settings_for(train, steps), seed, where, Path(scratch))
         found = list(rounds.run(train, None, trainer, settings))
         figures["rounds"] = [judged(each.clips, truth) for each in found]
         after = [refinement.refine(train, each.clips, repair=True) for each in found]
         refined = refinement.refine(train, found[-1].clips, repair=False)
         measured = []
         for split in (train, refined, *after):
-            trainer = rounds.Trainer(val, _settings(split, steps), seed, where, Path(scratch))
+            trainer = rounds.Trainer(val, settings_for(split, steps), seed, where, Path(scratch))
             measured.append(test_accuracy(trainer.fit(split), splits["test"]))
     for frames in LENGTHS:
         noisy, refined_shares, *chain = (each[frames] for each in measured)
@@ -93,8 +93,13 @@ def point(
     return figures
 
 
-def _settings(split: Split, steps: int) -> TrainSettings:
-    """The default training for about so many steps of 384, validated once: noisy clips are no ground to choose by."""
+def settings_for(split: Split, steps: int) -> TrainSettings:
+    """The default training for about so many steps of 384, validated once: noisy clips are no ground to choose by.
+
+    Args:
+        split: that is trained on.
+        steps: of 384 windows.
+    """
     default = TrainSettings(batch_size=384)
     sampler = Sampler(split, default.batch_size, default.samples_per_clip, "candidates", 0)
     epochs = max(1, round(steps / sampler.steps))

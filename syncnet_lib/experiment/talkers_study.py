@@ -12,11 +12,10 @@ from syncnet_lib import files
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.experiment import corpora
 from syncnet_lib.experiment.points import Study
+from syncnet_lib.experiment.refine_study import settings_for
 from syncnet_lib.model import scoring
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training import refinement, rounds
-from syncnet_lib.training.sampling import Sampler
-from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.validation import split_distances
 
 CORPUS = "talkers"
@@ -30,6 +29,8 @@ LENGTHS = ("5", "15")
 """Frames of the stretches that are placed."""
 EVERY_CLIP, EVERYBODY = 21, 96
 """Clips of each drawn talker, and drawn talkers that may be trained on."""
+AUGMENTED = {"geometry": 0.5, "light": 0.2, "tract": 0.2, "room": 0.5, "background": 1.0, "blur": 0.7}
+"""The augmentation of the shipped recipe (params.yaml)."""
 SEEDS = (0, 1)
 OTHERS = 3
 """Least clips of a talker whose median answer is taken for the talker's own offset."""
@@ -89,7 +90,7 @@ def point(
     chosen = choose(train.index, talkers, clips, real, seed)
     part = subset(train, chosen)
     with files.scratch() as scratch:
-        settings = _settings(part, steps)
+        settings = settings_for(part, steps).model_copy(update=AUGMENTED)
         trainer = rounds.Trainer(splits["apart"], settings, seed, torch.device(device), Path(scratch))
         model = trainer.fit(part)
     return {"clips": int(chosen.sum()), **{name: measured(model, splits[name], sync) for name, sync in TESTS.items()}}
@@ -107,17 +108,6 @@ def subset(split: Split, chosen: Bool[np.ndarray, " clips"]) -> Split:
     index = split.index[chosen].reset_index(drop=True)
     index["start"] = index.frames.cumsum().shift(fill_value=0)
     return Split(split.frames[frames], split.mfcc[:, sound], index, split.kept[frames])
-
-
-def _settings(split: Split, steps: int) -> TrainSettings:
-    """The default training for about so many steps of 384, augmented as the shipped recipe (params.yaml) has it, and
-    validated once."""
-    default = TrainSettings(
-        batch_size=384, geometry=0.5, light=0.2, tract=0.2, room=0.5, background=1.0, blur=0.7, processes=1
-    )
-    sampler = Sampler(split, default.batch_size, default.samples_per_clip, "candidates", 0)
-    epochs = max(1, round(steps / sampler.steps))
-    return default.model_copy(update={"epochs": epochs, "validate_every": epochs})
 
 
 def measured(model: SyncNet, split: Split, in_sync: bool) -> dict[str, list[Any]]:
