@@ -132,6 +132,26 @@ def compare(tables: Mapping[str, pd.DataFrame], batch_size: int) -> pd.DataFrame
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
+def expectations(table: pd.DataFrame) -> dict[str, bool]:
+    """What packed data ought to gain, and whether these figures show it.
+
+    Args:
+        table: of `compare`, with all of LOADERS.
+
+    Returns:
+        The expectation in words to whether it holds.
+    """
+    speed = table.samples_per_s
+    packed, folders = ["resident", "mapped"], ["folder", "folder_persistent"]
+    return {
+        "either packed loader is faster than both that open files": bool(speed[packed].min() > speed[folders].max()),
+        "an epoch's first step weighs less from a mapped file than from a folder": bool(
+            table.first_step_share["folder"] > table.first_step_share["mapped"]
+        ),
+        "a resident split makes no step wait (less than a tenth of all time)": bool(table.data_share["resident"] < 0.1),
+    }
+
+
 def conclude(table: pd.DataFrame) -> str:
     """The study's conclusion in words, out of `compare`'s figures."""
     slow, fast = table.samples_per_s.idxmin(), table.samples_per_s.idxmax()

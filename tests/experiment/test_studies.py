@@ -57,3 +57,12 @@ def test_the_conclusion_is_computed():
     text = studies.conclude(studies.compare({"mapped": table[:10], "folder": table[10:]}, 32))
     assert text.startswith("With folder the first step of an epoch takes 17.5 times a median step, 81% of the epoch")
     assert "With mapped it takes 1.00 times" in text
+
+
+def test_expectations_follow_the_figures():
+    fast = {"samples_per_s": 100.0, "first_step_share": 0.1, "data_share": 0.01}
+    slow = {"samples_per_s": 10.0, "first_step_share": 0.8, "data_share": 0.7}
+    rows = {"folder": slow, "folder_persistent": slow, "mapped": fast, "resident": fast}
+    assert all(studies.expectations(pd.DataFrame.from_dict(rows, orient="index")).values())
+    rows |= {"mapped": slow, "resident": slow}
+    assert not any(studies.expectations(pd.DataFrame.from_dict(rows, orient="index")).values())
