@@ -233,7 +233,7 @@ def offset(
         if csv_to:
             output.write_csv(csv_to, output.COLUMNS, (row for each in outcomes for row in output.rows(each)))
         if report:
-            _write_report(outcomes, report, limits, markers)
+            _write_report(outcomes, videos, report, limits, markers)
         journal.remove()
     measured = [outcome for outcome in outcomes if isinstance(outcome, Result)]
     if measured and STDOUT not in (json_to, csv_to):
@@ -450,21 +450,27 @@ def serve(
     server.serve(host, port, token, options, workers, max_mb, max_minutes, patience)
 
 
-def _write_report(outcomes: "Sequence[Result | Failure]", folder: Path, limits: "Limits | None", markers: str) -> None:
+def _write_report(
+    outcomes: "Sequence[Result | Failure]",
+    videos: Sequence[Path],
+    folder: Path,
+    limits: "Limits | None",
+    markers: str,
+) -> None:
     """Write the pages of a batch, whole or not at all."""
     from syncnet_lib import files
+    from syncnet_lib.errors import shown
     from syncnet_lib.failures import writing
     from syncnet_lib.measurement import batch, pages, report
     from syncnet_lib.measurement.result import Failure
 
     with writing(folder), files.atomic(folder) as made:
         made.mkdir()
-        names = [
-            f"{number:0{len(str(len(outcomes)))}d}-{Path(outcome.path).stem}"
-            for number, outcome in enumerate(outcomes, 1)
-        ]
+        stems = ("".join(each if each.isprintable() else "_" for each in Path(found.path).stem) for found in outcomes)
+        names = [f"{number:0{len(str(len(outcomes)))}d}-{stem}" for number, stem in enumerate(stems, 1)]
+        source = {shown(path): path for path in videos}  # a name that is not UTF-8 cannot be opened as it is shown
         done = [(name, each) for name, each in zip(names, outcomes, strict=True) if not isinstance(each, Failure)]
-        batch.write_pages([(Path(each.path), made / f"{name}.html", each) for name, each in done])
+        batch.write_pages([(source[each.path], made / f"{name}.html", each) for name, each in done])
         for name, each in done:
             files.write_bytes(made / f"{name}.markers.{markers}", _markers(each, markers).encode())
             files.write_bytes(made / f"{name}.rttm", report.rttm(each).encode())

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 from fractions import Fraction
 from importlib import metadata
 from pathlib import Path
+from xml.etree import ElementTree
 
 import av
 import jsonschema
@@ -185,6 +187,18 @@ def test_a_report_is_a_folder(syncnet, late, tmp_path):
     assert code == 2
     assert "exists already" in err
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_report_of_a_video_whose_name_is_no_text(syncnet, late, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/a\xff\x01.mp4"
+    shutil.copy(late / "late.mp4", odd)
+    folder = tmp_path / "report"
+    assert syncnet("offset", os.fsdecode(odd), "--report", folder)[0] == 0
+    (page,) = folder.glob("1-*.html")
+    assert page.name == r"1-a\xff_.html"
+    assert "data:image/jpeg;base64," in page.read_text()
+    (case,) = ElementTree.parse(folder / "junit.xml").getroot()
+    assert case.get("name").endswith("a\\xff\N{REPLACEMENT CHARACTER}.mp4")
 
 
 def test_sound_against_sound_needs_enough_of_it(syncnet, late):

@@ -247,23 +247,25 @@ def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
 
 
 def write_pages(pages: Sequence[tuple[Path, Path, Result]]) -> None:
-    """`pages.write_page` of many videos in processes of their own.
+    """`pages.write_page` of many videos in processes of their own; one that cannot be read any more gets no pictures.
 
     Args:
         pages: video, HTML file and result of each.
 
     Raises:
-        InputError: a video cannot be read any more, or its process is lost.
         OSError: the folder cannot be written.
     """
+    from syncnet_lib.measurement.pages import write_page
+
     workers = min(parallel.cores(), max(1, len(pages)))
-    for (path, _, _), made in parallel.run(
+    for (path, out, result), made in parallel.run(
         _write_page, pages, workers=workers, progress=len(pages) > 1, describe="report"
     ):
         if isinstance(made, OSError) and not isinstance(made, TimeoutError):
             raise made
         if isinstance(made, Exception):
-            raise explained(made, path) from made
+            note = f"no pictures: {explained(made, path)}"
+            write_page(None, out, result.model_copy(update={"warnings": [*result.warnings, note]}))
 
 
 def render(path: Path, out: Path, options: Options) -> tuple[Result, list[str]]:

@@ -27,11 +27,11 @@ WORST = ("out", "error", "unsure", "in")
 """What an index shows first."""
 
 
-def write_page(path: Path, out: Path, result: Result) -> None:
+def write_page(path: Path | None, out: Path, result: Result) -> None:
     """Write the page of a video.
 
     Args:
-        path: the video, from which the pictures come.
+        path: the video, from which the pictures come; None for a page without.
         out: an HTML file.
         result: of it.
     """
@@ -272,9 +272,9 @@ def _text(text: str) -> str:
     return re.sub(r"--\w[\w-]*", r"<span class=option>\g<0></span>", html.escape(minus))
 
 
-def _pictures(path: Path, frames: Sequence[int]) -> list[bytes]:
+def _pictures(path: Path | None, frames: Sequence[int]) -> list[bytes]:
     """JPEGs of frames in ascending order; empty where the video has none."""
-    if path.is_dir():
+    if path is None or path.is_dir():
         return [b""] * len(frames)
     found = []
     waiting = list(frames)

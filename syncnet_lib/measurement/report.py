@@ -110,18 +110,23 @@ def junit(outcomes: Iterable[Result | Failure], limits: Limits | None) -> bytes:
     tests = 0
     for outcome in outcomes:
         tests += 1
-        case = ElementTree.SubElement(suite, "testcase", classname="syncnet", name=outcome.path)
+        case = ElementTree.SubElement(suite, "testcase", classname="syncnet", name=_xml(outcome.path))
         if isinstance(outcome, Failure):
             kind, said = "error", failed(outcome)
         else:
             kind, said = {"in": "", "out": "failure", "unsure": "skipped"}[gate(outcome)], headline(outcome)
         if kind:
             counts[kind] += 1
-            ElementTree.SubElement(case, kind, message=said)
+            ElementTree.SubElement(case, kind, message=_xml(said))
     numbers = {"tests": tests, "failures": counts["failure"], "errors": counts["error"], "skipped": counts["skipped"]}
     for key, number in numbers.items():
         suite.set(key, str(number))
     return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+
+
+def _xml(text: str) -> str:
+    """Text without the control characters that XML 1.0 has no way to write; a file's name may have them."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
 
 
 def markers(result: Result) -> str:

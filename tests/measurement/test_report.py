@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from syncnet_lib.measurement import charts, compliance, pages, report, standard
+from syncnet_lib.measurement import batch, charts, compliance, pages, report, standard
 from syncnet_lib.measurement.result import Failure, Point, Result
 from syncnet_lib.media import encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE
@@ -174,6 +174,14 @@ def test_markers_have_time_codes(edited):
     assert [row["Marker Name"] for row in rows] == ["pass", "fail"]
     assert rows[1]["Description"] == "audio is 200 ms behind: EBU R37 allows 60 ms"
     assert rows[0]["In"] == edited.segments[0].start_timecode
+
+
+def test_a_video_that_is_gone_keeps_its_page(tmp_path):
+    batch.write_pages([(tmp_path / "gone.mp4", tmp_path / "page.html", result(-300.0))])
+    page = (tmp_path / "page.html").read_text()
+    assert "no pictures: " in page
+    assert "gone.mp4" in page
+    assert "Audio is 300 ms behind" in page
 
 
 def test_who_speaks_is_rttm():
