@@ -3,6 +3,7 @@
 What a command needs is imported when it runs, so that `syncnet --help` and a wrong name are answered at once.
 """
 
+import contextlib
 import importlib
 import json
 import logging
@@ -676,8 +677,13 @@ def _plot(result: "Result", folder: Path, paths: Sequence[str]) -> None:
     name = f"{path.stem}-{paths.index(result.path)}" if alike else path.stem
     if track := result.settings["audio_track"]:
         name += f"-track{track}"
-    with writing(folder):
-        files.write_bytes(folder / f"{name}.png", page.png(measurement(result.to_dict(), result.verdict)))
+    try:
+        with writing(folder):
+            files.write_bytes(folder / f"{name}.png", page.png(measurement(result.to_dict(), result.verdict)))
+    except BaseException:
+        with contextlib.suppress(OSError):  # not empty: earlier pictures stay
+            folder.rmdir()
+        raise
 
 
 experiment.register(app, WORKSPACE)

@@ -189,6 +189,21 @@ def test_a_report_is_a_folder(syncnet, late, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 
+def test_a_full_disk_leaves_no_empty_folder_of_pictures(syncnet, late, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", small], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        code, _, err = syncnet("offset", late / "late.mp4", "--plot", small / "pictures")
+        assert code == 2
+        assert "no space is left" in err
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
 def test_a_report_of_a_video_whose_name_is_no_text(syncnet, late, tmp_path):
     odd = os.fsencode(tmp_path) + b"/a\xff\x01.mp4"
     shutil.copy(late / "late.mp4", odd)
