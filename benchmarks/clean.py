@@ -33,7 +33,8 @@ import typer
 
 from benchmarks import machine
 from syncnet_lib import files
-from syncnet_lib.media import remux
+from syncnet_lib.media import remux, retime
+from syncnet_lib.media.correction import Cure
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.paths import ROOT
 
@@ -90,7 +91,7 @@ def make(folder: Path, clips: Path, count: int) -> dict[str, dict[str, Any]]:
         ms = 0
         if kind == "moved":
             ms = int(random.integers(LEAST_MS // 10, MOST_MS // 10 + 1)) * 10 * int(random.choice([-1, 1]))
-            remux.move_sound(source, out, Fraction(-ms, 1000))
+            retime.retime(source, out, Cure.shift(Fraction(-ms, 1000)))
         elif kind == "fine":
             shutil.copyfile(source, out)
         else:

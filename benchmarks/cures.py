@@ -5,10 +5,11 @@
 Clips follow each other in one video, of grid_s1 from the last one backwards, which the shipped network has not seen,
 and of grid_talkers, strangers, three times, as a drift of 0.1 % takes 40 s to a frame. Its sound is made late by 280
 ms; late by 240 ms after an edit at 12 s; faster, slower by 0.1 %; faster by 25/24, as film on television, and slower,
-and by a ratio that has no name. Each is corrected by the command, with --samples, the constant one by time stamps too.
-What is known exactly is where each sample came from: blocks of 3 s of the corrected sound are found in the unspoilt one
-by cross-correlation, and must all be off it by what the unspoilt video was measured to be off, which is no fault of the
-cure. Beside it stands what the network itself measures again. Writes reports/bench/cures.json.
+and by a ratio that has no name. Each is corrected by the command, by time stamps and with --samples. What is known
+exactly is where each sample came from: the corrected sound is put on the clock of the unspoilt pictures by the time
+stamps of its own, blocks of 3 s of it are found in the unspoilt sound by cross-correlation, and must all be off it by
+what the unspoilt video was measured to be off, which is no fault of the cure. Beside it stands what the network itself
+measures again. Writes reports/bench/cures.json.
 """
 
 import json
@@ -20,6 +21,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any
 
+import av
 import numpy as np
 import typer
 
@@ -27,7 +29,7 @@ import syncnet_lib
 from benchmarks import machine
 from syncnet_lib import files
 from syncnet_lib.measurement import finding, reference
-from syncnet_lib.media import audio, decode, encode
+from syncnet_lib.media import audio, decode, encode, remux
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.paths import ROOT
@@ -50,16 +52,18 @@ def faster(samples: np.ndarray, ratio: Fraction) -> np.ndarray:
     return np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
 
 
-CASES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], tuple[tuple[str, ...], ...]]] = {
-    "late by 280 ms": (lambda samples: late(samples, LATE), ((), ("--samples",))),
-    "edit": (lambda samples: late(samples, LATER, EDIT), (("--samples",),)),
-    "faster by 0.1 %": (lambda samples: faster(samples, Fraction(1001, 1000)), (("--samples",),)),
-    "slower by 0.1 %": (lambda samples: faster(samples, Fraction(1000, 1001)), (("--samples",),)),
-    "25/24": (lambda samples: faster(samples, Fraction(25, 24)), (("--samples",),)),
-    "24/25": (lambda samples: faster(samples, Fraction(24, 25)), (("--samples",),)),
-    "1.007": (lambda samples: faster(samples, Fraction(1007, 1000)), (("--samples",),)),
+CASES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "late by 280 ms": lambda samples: late(samples, LATE),
+    "edit": lambda samples: late(samples, LATER, EDIT),
+    "faster by 0.1 %": lambda samples: faster(samples, Fraction(1001, 1000)),
+    "slower by 0.1 %": lambda samples: faster(samples, Fraction(1000, 1001)),
+    "25/24": lambda samples: faster(samples, Fraction(25, 24)),
+    "24/25": lambda samples: faster(samples, Fraction(24, 25)),
+    "1.007": lambda samples: faster(samples, Fraction(1007, 1000)),
 }
-"""What is done to the sound, and the options that it is cured with."""
+"""What is done to the sound."""
+WAYS: tuple[tuple[str, ...], ...] = ((), ("--samples",))
+"""Options that each is cured with."""
 
 
 def joined(folder: Path, name: str) -> tuple[list[np.ndarray], np.ndarray]:
@@ -82,8 +86,14 @@ def together(paths: list[Path]) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def off(out: Path, sound: np.ndarray) -> list[float]:
-    """Milliseconds by which blocks of a file's sound are ahead of the unspoilt one."""
+    """Milliseconds by which blocks of a file's sound are ahead of the unspoilt one, at FPS pictures a second."""
     found = audio.read_audio(out)
+    with av.open(str(out)) as container:
+        shown = sorted(float(remux.moment(packet) or 0) for packet in container.demux(video=0) if packet.size)
+    at = (np.arange(len(shown) * SAMPLES_PER_FRAME) + 0.5) / SAMPLES_PER_FRAME
+    # A line, as Matroska rounds each time stamp.
+    lasts = np.polyfit(np.arange(len(shown)), shown, 1)[0]
+    found = np.interp(at * lasts * SAMPLE_RATE - 0.5, np.arange(len(found)), found, right=0).astype(np.int16)
     coarse = reference._coarse(found, sound)
     return [1000 * lag / SAMPLE_RATE for lag in reference._fine(found, sound, coarse)]
 
@@ -125,12 +135,12 @@ def main(
             encode.write_video(plain, pictures, sound, audio_codec="flac")
             level = syncnet_lib.measure(plain).offset_ms
             result[name] = {"seconds": len(sound) / SAMPLE_RATE, "unspoilt_ms": level}
-            for case, (spoil, ways) in CASES.items():
+            for case, spoil in CASES.items():
                 if cases and case not in cases.split(","):
                     continue
                 spoilt = Path(scratch) / f"{name}-{case.replace('/', ' to ')}.mkv"
                 encode.write_video(spoilt, pictures, spoil(sound), audio_codec="flac")
-                for options in ways:
+                for options in WAYS:
                     target = spoilt.with_name(f"{spoilt.stem}-cured{''.join(options)}.mkv")
                     row = cured(spoilt, target, options, sound, level)
                     result[name][f"{case} {' '.join(options) or 'by time stamps'}"] = row

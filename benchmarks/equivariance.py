@@ -28,8 +28,9 @@ from syncnet_lib import files, parallel
 from syncnet_lib.measurement import analyse, checkpoints, examination, stream
 from syncnet_lib.measurement.result import Result
 from syncnet_lib.measurement.stream import Event
-from syncnet_lib.media import audio, decode, encode, remux
+from syncnet_lib.media import audio, decode, encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from syncnet_lib.media.correction import Cure
 from syncnet_lib.paths import ROOT
 
 MOVES = range(-10, 11)
@@ -76,7 +77,7 @@ class Bench:
             made = Path(folder) / ("moved.mkv" if path.suffix in KEPT_BY_MATROSKA else "moved.mp4")
             row["moves"] = {str(k): self.changed(path, made, k, again) - still.offset_frames for k in MOVES if k}
             fixed = Path(folder) / f"fixed{'.mkv' if path.suffix in KEPT_BY_MATROSKA else path.suffix}"
-            row["exact_copy"] = remux.move_sound(path, fixed, Fraction(still.offset_frames, FPS)).exact
+            row["exact_copy"] = retime.retime(path, fixed, Cure.shift(Fraction(still.offset_frames, FPS))).exact
             row["corrected"] = self.measure(fixed, again).offset_frames
             if other is not None:
                 row["rates"] = {name: self.converted(path, Path(folder), rates) for name, rates in RATES.items()}
@@ -89,7 +90,7 @@ class Bench:
 
     def changed(self, path: Path, made: Path, k: int, seen: list[Event] | None) -> int:
         """The offset with the sound k frames earlier, which is k frames further ahead."""
-        remux.move_sound(path, made, Fraction(-k, FPS))
+        retime.retime(path, made, Cure.shift(Fraction(-k, FPS)))
         offset = self.measure(made, seen).offset_frames
         made.unlink()
         return offset

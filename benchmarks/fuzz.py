@@ -34,8 +34,9 @@ from benchmarks import machine
 from syncnet_lib import files, parallel
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import analyse, checkpoints, examination
-from syncnet_lib.media import audio, decode, encode, remux
+from syncnet_lib.media import audio, decode, encode, remux, retime
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
+from syncnet_lib.media.correction import Cure
 from syncnet_lib.media.streams import opened
 from syncnet_lib.model.scoring import TOLERANCE
 from syncnet_lib.paths import ROOT
@@ -251,7 +252,8 @@ def answer(job: Job) -> Answer:
         except Exception as error:
             found = dataclasses.replace(found, kind="unexpected", said=f"{type(error).__name__}: {error}")
         try:
-            remux.move_sound(path, Path(scratch) / f"copy.{'mkv' if container in remux.UNTIMED else container}", MOVED)
+            suffix = "mkv" if container in retime.UNTIMED else container
+            retime.retime(path, Path(scratch) / f"copy.{suffix}", Cure.shift(MOVED))
             copied = "copied"
         except InputError as error:
             copied = plain(error.cause)

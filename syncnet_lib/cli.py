@@ -21,8 +21,6 @@ from syncnet_lib import parallel, verbosity
 from syncnet_lib.experiment import cli as experiment
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from syncnet_lib.measurement.batch import Options
     from syncnet_lib.measurement.finding import Gate
     from syncnet_lib.measurement.journal import Journal
@@ -257,9 +255,7 @@ def correct(
     ] = None,
     samples: Annotated[
         bool,
-        typer.Option(
-            "--samples", help="decode the sound, cut, pad or stretch it, encode it again: also cures edits, drift"
-        ),
+        typer.Option("--samples", help="change the sound itself, encoded again: for readers that ignore time stamps"),
     ] = False,
     preview: Annotated[
         Path | None, typer.Option(help="a new video, before and after side by side, of a minute at most")
@@ -268,17 +264,19 @@ def correct(
     vshift: Vshift = 15,
     device: Device = "auto",
 ) -> None:
-    """Write a copy whose sound is moved into sync: packets are copied bit for bit, only their times change.
+    """Write a copy that is in sync: packets are copied bit for bit, only their times change.
 
-    With --samples the sound itself is changed, each part by its own offset, or its speed by the measured drift.
+    Where sync changes with edits, each part of the sound is moved by its own offset; where it drifts, the pictures get
+    the speed of the sound. With --samples the sound itself is changed, and its speed in place of the pictures'.
 
     Example: syncnet correct late.mp4 fixed.mp4
     """
     from fractions import Fraction
 
     from syncnet_lib import files
-    from syncnet_lib.measurement import batch, finding, inputs
+    from syncnet_lib.measurement import batch, cure, finding, inputs
     from syncnet_lib.media.clock import FRAME_MS
+    from syncnet_lib.media.correction import Cure
     from syncnet_lib.model import scoring
 
     inputs.check(path, cropped=False)
@@ -288,17 +286,20 @@ def correct(
     if offset is None:
         before = batch.measure(path, options)
         _say(before, str(path))
-        finding.check_curable(before, min_confidence, pieces=samples)
-        delay = Fraction(round(before.offset_ms), 1000)
+        finding.check_sure(before, min_confidence)
+        done, drift = cure.cure(before), finding.significant(before.drift)
     else:
-        before = None
-        delay = Fraction(offset * FRAME_MS, 1000)
+        before, drift = None, None
+        done = Cure.shift(Fraction(offset * FRAME_MS, 1000))
 
     if samples:
-        left_out, form = _rewrite(path, out, before, delay)
+        left_out: Sequence[str] = batch.rewrite_sound(path, out, done)
+        form = "decoded and encoded again, the pictures are bit for bit the same"
     else:
-        left_out, form = _move(path, out, delay)
-    print(f"{out}: {form}")
+        copy = batch.retime(path, out, done)
+        left_out, form = copy.left_out, cure.became(copy)
+    way = "by samples" if samples else "by time stamps"
+    print(f"{out}: {cure.words(done, drift, samples)}, {way}; {form}")
     for lost in left_out:
         print(f"{out}: left out, as a {out.suffix} file cannot hold it: {lost}")
     after = batch.measure(out, options)
@@ -490,29 +491,6 @@ def _markers(result: "Result", kind: str) -> str:
     from syncnet_lib.measurement import editor
 
     return editor.markers(result, kind)
-
-
-def _move(path: Path, out: Path, delay: "Fraction") -> tuple[Sequence[str], str]:
-    """Move the sound by its time stamps; gives what is left out, and what was done in words."""
-    from syncnet_lib.measurement import batch
-
-    copy = batch.move_sound(path, out, delay)
-    form = "bit for bit the same" if copy.exact else "not re-encoded, framed as this container wants"
-    moved = f"sound moved by {int(delay * 1000):+d} ms"
-    return copy.left_out, f"{moved}; packets of video, audio and subtitles {form}"
-
-
-def _rewrite(path: Path, out: Path, before: "Result | None", delay: "Fraction") -> tuple[Sequence[str], str]:
-    """Change the samples of the sound, by what was measured or by one delay; gives the same as `_move`."""
-    from syncnet_lib.measurement import batch
-    from syncnet_lib.measurement.cure import cure
-    from syncnet_lib.media.resound import Cure, Piece
-
-    done, said = Cure((Piece(0.0, float(delay)),)), f"sound moved by {int(delay * 1000):+d} ms"
-    if before is not None:
-        done, said = cure(before)
-    left_out = batch.rewrite_sound(path, out, done)
-    return left_out, f"{said}; decoded and encoded again, the pictures are bit for bit the same"
 
 
 def _say(result: "Result", name: str) -> None:

@@ -24,8 +24,9 @@ import typer
 import syncnet_lib
 from syncnet_lib import cli, verbosity
 from syncnet_lib.measurement import checkpoints, result
-from syncnet_lib.media import decode, remux
+from syncnet_lib.media import decode, remux, retime
 from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.correction import Cure
 from syncnet_lib.model import checkpoint
 from syncnet_lib.model.header import Threshold
 from tests import scenes
@@ -39,7 +40,7 @@ def late(talkers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a video whose sound is late by DELAY frames, one in sync, and one that is broken."""
     folder = tmp_path_factory.mktemp("to measure")
     (folder / "fine.mp4").write_bytes((talkers / "videos" / "s000_00000.mp4").read_bytes())
-    remux.move_sound(folder / "fine.mp4", folder / "late.mp4", Fraction(DELAY, FPS))
+    retime.retime(folder / "fine.mp4", folder / "late.mp4", Cure.shift(Fraction(DELAY, FPS)))
     (folder / "broken.mp4").write_bytes((folder / "fine.mp4").read_bytes()[:20_000])
     return folder
 

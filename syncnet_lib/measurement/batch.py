@@ -20,7 +20,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
     from syncnet_lib.measurement.analyse import Edges, InferSettings
     from syncnet_lib.measurement.reference import ReferenceOffset
     from syncnet_lib.measurement.stream import Crop, Event, Progress
-    from syncnet_lib.media.remux import Copy
-    from syncnet_lib.media.resound import Cure
+    from syncnet_lib.media.correction import Copy, Cure
     from syncnet_lib.model.light import Small
     from syncnet_lib.model.networks import SyncNet
     from syncnet_lib.model.spec import Asked
@@ -204,26 +202,26 @@ def audio_tracks(path: Path) -> int:
     return _apart(_audio_tracks, path)
 
 
-def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
-    """`remux.move_sound` in a process of its own.
+def retime(path: Path, out: Path, cure: Cure) -> Copy:
+    """`retime.retime` in a process of its own.
 
     Raises:
         InputError: as there, and where the process is lost.
     """
-    return _apart(_move_sound, path, out, delay, folder=out.absolute().parent)
+    return _apart(_retime, path, out, cure, folder=out.absolute().parent)
 
 
 @dataclass(frozen=True)
 class Move:
-    """A copy of a video that is wanted, whose sound comes later by so many seconds."""
+    """A copy of a video that is wanted, and what is done to its sound."""
 
     path: Path
     out: Path
-    delay: Fraction
+    cure: Cure
 
 
 def move_sounds(moves: Sequence[Move], workers: int | None) -> Iterator[tuple[Move, Copy | Exception]]:
-    """`remux.move_sound` of many videos in a few processes; each with what became of it, as it is done.
+    """`retime.retime` of many videos in a few processes; each with what became of it, as it is done.
 
     Args:
         moves: they.
@@ -406,16 +404,16 @@ def _audio_tracks(path: Path) -> int:
     return len(decode.probe(path).audio)
 
 
-def _move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
-    from syncnet_lib.media import remux
+def _retime(path: Path, out: Path, cure: Cure) -> Copy:
+    from syncnet_lib.media import retime
 
-    return remux.move_sound(path, out, delay)
+    return retime.retime(path, out, cure)
 
 
 def _move(move: Move) -> Copy:
     _use_own_bars()
     with _limited(move.path):
-        return _move_sound(move.path, move.out, move.delay)
+        return _retime(move.path, move.out, move.cure)
 
 
 def _rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:

@@ -22,6 +22,7 @@ from syncnet_lib.measurement.batch import Options, Outcome
 from syncnet_lib.measurement.journal import Journal
 from syncnet_lib.measurement.report import failed
 from syncnet_lib.measurement.result import Failure, Result
+from syncnet_lib.media.correction import Cure
 
 KEPT, CORRECTED = "kept", "corrected"
 KEPT_COLUMNS = ("path", "file", "was_ms", "was_low_ms", "was_high_ms", "moved_ms", "now_ms", "confidence")
@@ -130,13 +131,10 @@ class _Sorted:
             self._keep(video, target, outcome, 0, outcome)
         elif gate == "unsure":
             self._reject(video, "not sure", outcome.verdict, outcome)
+        elif why := finding.uneven(outcome):
+            self._reject(video, "edits or drift", f"{why}: syncnet correct may cure it", outcome)
         else:
-            try:
-                finding.check_curable(outcome, None)
-                self.wanted[video] = outcome
-            except InputError as error:
-                reason = f"{error.cause}: syncnet correct --samples may cure it"
-                self._reject(video, "edits or drift", reason, outcome)
+            self.wanted[video] = outcome
 
     def correct(self, workers: int | None) -> None:
         """Write the corrected copies, in another container where that of the original does not hold them.
@@ -153,7 +151,7 @@ class _Sorted:
                 copy = target.with_name(target.name + suffix)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 files.remove(copy)
-                moves.append(batch.Move(video, copy, Fraction(_delay_ms(self.wanted[video]), 1000)))
+                moves.append(batch.Move(video, copy, Cure.shift(Fraction(_delay_ms(self.wanted[video]), 1000))))
             for move, done in batch.move_sounds(moves, workers):
                 if isinstance(done, OSError) and not isinstance(done, TimeoutError):
                     raise explained(done, move.out) from done

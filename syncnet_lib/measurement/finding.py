@@ -123,28 +123,27 @@ def line(result: Result, segment: Segment) -> tuple[tuple[float, float], tuple[f
     return (start, first), (end, last)
 
 
-def check_curable(result: Result, min_confidence: float | None, pieces: bool = False) -> None:
-    """Stop where moving the audio is not known to help.
+def uneven(result: Result) -> str:
+    """Why no single shift of the sound cures a video; "" where one does."""
+    if jumps(result.segments):
+        offsets = [segment.offset_frames for segment in result.segments]
+        return f"sync changes within it ({signed(min(offsets))} to {signed(max(offsets))} frames)"
+    if drift := significant(result.drift):
+        return f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute, which no single shift cures"
+    return ""
+
+
+def check_sure(result: Result, min_confidence: float | None) -> None:
+    """Stop where what was found is not sure enough to act on.
 
     Args:
         result: of the video.
         min_confidence: confidence that counts as sure, in place of the checkpoint's threshold.
-        pieces: the audio may be moved piece by piece and change its speed; else by one number only.
 
     Raises:
-        InputError: the offset is not sure, or the audio needs more than is allowed.
+        InputError: it is not.
     """
     cure = "look at it, and give --offset N to move it all the same"
-    if not pieces and jumps(result.segments):
-        offsets = [segment.offset_frames for segment in result.segments]
-        cause = f"sync changes within it ({signed(min(offsets))} to {signed(max(offsets))} frames)"
-        raise InputError(result.path, cause, f"give --samples, or {cure}")
-    if not pieces and (drift := significant(result.drift)):
-        cause = f"the sound drifts by {drift.frames_per_minute:+.2f} frames a minute, which no single shift cures"
-        known = conversion.conversions(drift)
-        tempo = 1 / float(known[0] if known else conversion.longer(drift.ppm))
-        by_hand = f"change its speed: ffmpeg -i IN -c:v copy -af atempo={tempo:.6f} OUT"
-        raise InputError(result.path, cause, f"give --samples, or {by_hand}")
     if min_confidence is None and result.sureness != "sure":
         cause = f"{result.meaning} (confidence {result.confidence:.3g}); nothing is written"
         raise InputError(result.path, cause, cure)

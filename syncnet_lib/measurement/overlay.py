@@ -52,7 +52,7 @@ def render(path: Path, out: Path, found: Analysis, result: Result, progress: boo
     ):
         sounds = audio_streams(source)
         origin = decode.probe(path).first_picture or Fraction(0)
-        first = remux.first_sound(path)
+        first = remux.first(path, "audio") or Fraction(0)
         later = remux.room(first, -origin, Fraction(1, FPS))
         video = target.add_stream(CODEC, rate=FPS, options=encode.encoder_options(CODEC, CRF))
         assert isinstance(video, VideoStream)

@@ -99,8 +99,10 @@ def advice(result: Result) -> Advice | None:
         way = "later" if result.offset_ms > 0 else "earlier"
         text = f"Move the sound by {abs(round(result.offset_ms))} ms, {way}; nothing is encoded again:"
         return Advice(text, command)
-    what = "Each part by its own offset" if pattern(result) == "changes with edits" else "Another speed for the sound"
-    return Advice(f"{what}; pictures stay, the sound is encoded again:", f"{command} --samples")
+    edits = pattern(result) == "changes with edits"
+    what = "Move each part of the sound by its own offset" if edits else "Show the pictures at the speed of the sound"
+    other = "" if edits else ", and changes the speed of the sound instead"
+    return Advice(f"{what}; nothing is encoded again (--samples encodes the sound again{other}):", command)
 
 
 def junit(outcomes: Iterable[Result | Failure], limits: Limits | None) -> bytes:

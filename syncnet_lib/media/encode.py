@@ -14,6 +14,9 @@ from av.video.stream import VideoStream
 
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE
 
+ENCODERS = {"mp3": "libmp3lame", "mp3float": "libmp3lame", "opus": "libopus", "vorbis": "libvorbis"}
+"""Codecs whose encoder has another name in libav."""
+
 
 def write_video(
     path: Path,
@@ -66,6 +69,11 @@ def write_video(
         while pending is not None:
             container.mux(pending)
             pending = next(sound, None)
+
+
+def encoder_of(codec: str) -> str:
+    """libav's name of the encoder of what the decoder of this name reads; whether there is one is another question."""
+    return ENCODERS.get(codec, codec)
 
 
 def encoder_options(codec: str, crf: int) -> dict[str, str]:

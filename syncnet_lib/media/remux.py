@@ -1,15 +1,12 @@
-"""The sound of a video moved against its pictures by re-muxing: packets get other timestamps and stay what they are."""
+"""What it takes to copy the packets of a file into another one: streams, metadata, timestamps, and what is lost."""
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, lcm
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import av
 import av.error
@@ -23,13 +20,9 @@ from syncnet_lib.media.pieces import index_first
 from syncnet_lib.media.restart import running_clock
 from syncnet_lib.media.streams import demuxed, opened, short
 
-if TYPE_CHECKING:
-    from av.container.core import Chapter
-
 MEASURED = ("video", "audio")
 """Kinds of streams that a copy must have; one that its container cannot hold is no copy."""
-ROUNDING = Fraction(2, 1000)
-"""Seconds by which a container may round: Matroska keeps milliseconds of each stream."""
+TRANSPORT = {".ts", ".mts", ".m2ts"}
 EDIT_LISTS = {".mp4", ".m4v", ".mov"}
 QUICKTIMES = {"mov", "mp4"}
 """libav's names of the muxers of these."""
@@ -37,103 +30,12 @@ TAGS = {"avc1", "avc3", "hvc1", "hev1", "dvh1", "dvhe"}
 """Names of a codec that say how it is framed: Apple's players show hvc1 and stay black at hev1."""
 MOVIE_TICKS = 90_000
 """Steps a second of an edit list: a whole number of them makes a frame, whatever the usual rate."""
-UNTIMED = {"avi"}
-"""Containers whose packets have a place and no time, so that no sound can be moved in them."""
-BACKWARDS = 1
-"""Seconds from which times that run backwards are a broken file and no rounding."""
 BRANDS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 """Metadata that speaks of the old file and not of what is in it."""
 QUICKTIME = "com.apple.quicktime."
 """Begin of the names of a camera's metadata that MP4 and QuickTime keep under `keys` only."""
 IMAGE_TYPES = {"mjpeg": "image/jpeg", "png": "image/png"}
 """libav's name of a cover's codec to its MIME type."""
-
-
-@dataclass(frozen=True)
-class Packets:
-    """What the packets of a file say.
-
-    Attributes:
-        lead: seconds by which the sound starts after the pictures.
-        digests: stream index to the SHA-256 of the bytes of its packets, for all that are pictures, sound or subtitles.
-        filled: indices of the streams of any kind that have packets.
-    """
-
-    lead: Fraction
-    digests: dict[int, str]
-    filled: frozenset[int]
-
-
-@dataclass(frozen=True)
-class Copy:
-    """What became of a copied file.
-
-    Attributes:
-        exact: every packet of the copied streams kept its bytes. Some containers frame the same packets in another way
-            (H.264 in AVI has start codes, in MP4 lengths), so that a change of container may make it False.
-        left_out: what of the file is not in the copy, in words.
-    """
-
-    exact: bool
-    left_out: tuple[str, ...]
-
-
-def inspect(path: Path) -> Packets:
-    """Read all packets of a file without decoding them.
-
-    Raises:
-        InputError: it cannot be opened, or has no pictures or no sound.
-    """
-    with opened(path) as container:
-        streams = [stream for stream in container.streams if _is_copied(stream)]
-        first: dict[int, Fraction] = {}
-        filled = set()
-        hashes = {stream.index: hashlib.sha256() for stream in streams}
-        for packet in packets(container, list(container.streams), path):
-            filled.add(packet.stream_index)
-            if packet.stream_index not in hashes:
-                continue
-            hashes[packet.stream_index].update(packet)
-            time = moment(packet)
-            if time is not None:
-                first[packet.stream_index] = min(time, first.get(packet.stream_index, time))
-        # Read here: a closed file's streams know nothing any more.
-        kinds = {stream.index: stream.type for stream in streams}
-    starts = {}
-    for kind, missing in (("video", "no video"), ("audio", "no sound")):
-        times = [time for index, time in first.items() if kinds[index] == kind]
-        if not times:
-            raise InputError(path, missing)
-        starts[kind] = min(times)
-    digests = {index: hashes[index].hexdigest() for index in kinds}
-    return Packets(starts["audio"] - starts["video"], digests, frozenset(filled))
-
-
-def move_sound(path: Path, out: Path, delay: Fraction) -> Copy:
-    """Copy a video with its sound later or earlier; nothing is decoded or encoded.
-
-    Sound that would start before the file does makes everything else start later instead, so that nothing is cut.
-
-    Args:
-        path: any file that libav reads.
-        out: a file that is not there yet; the container follows from its suffix.
-        delay: seconds; below 0 the sound comes earlier.
-
-    Raises:
-        InputError: `path` has no pictures or no sound, or times that run backwards; `out` cannot be written, or its
-            container cannot hold these streams or such a start.
-    """
-    before = inspect(path)
-    with new_media(out) as made:
-        with refused(out):
-            copied, left_out = _copy(path, made, delay, out.name, before.filled)
-        after = inspect(made)
-        if abs(after.lead - before.lead - delay) > ROUNDING:
-            cause = f"{out.suffix} files keep no such start of the sound"
-            raise InputError(out, cause, "give an output that ends in .mkv, .mp4 or .mov")
-        left_out += _lost_metadata(path, made)
-    exact = [before.digests[index] for index in copied] == list(after.digests.values())
-    return Copy(exact, tuple(left_out))
 
 
 @contextlib.contextmanager
@@ -162,42 +64,10 @@ def refused(out: Path) -> Iterator[None]:
         raise InputError(out, cause, "give an output that ends in .mkv, which holds nearly everything") from None
 
 
-def _copy(path: Path, made: Path, delay: Fraction, name: str, filled: frozenset[int]) -> tuple[list[int], list[str]]:
-    """Write the copy; gives the indices of the streams whose packets are in it, and what is left out."""
-    first = first_sound(path)
-    with opened(path) as source, av.open(f"file:{made}", "w", options=_options(path, made, source)) as target:
-        if target.format.name in UNTIMED:
-            raise InputError(name, f"{made.suffix} files keep no times", "give an output that ends in .mkv or .mp4")
-        streams = list(source.streams)
-        ticks = next((stream.time_base for stream in streams if stream.type == "video"), None) or Fraction(1, 1000)
-        later = room(first, delay, ticks)
-        copies: dict[int, Stream] = {}
-        left_out = []
-        covers = _covers(source, path) if target.format.name == "matroska" else {}
-        for stream in streams:
-            if stream.index in covers:
-                target.add_attachment(*covers[stream.index])
-            elif stream.type == "attachment" and target.format.name == "matroska":
-                target.add_stream_from_template(stream)
-            elif copy := _add_if_held(target, stream):
-                copies[stream.index] = copy
-            elif not _is_held_otherwise(target, stream, stream.index in filled):
-                left_out.append(named(stream))
-        target.metadata.update({key: value for key, value in source.metadata.items() if key not in BRANDS})
-        target.set_chapters([_later(chapter, later) for chapter in source.chapters()])
-        ends: dict[int, Fraction] = {}
-        for packet in packets(source, [stream for stream in streams if stream.index in copies], path):
-            number = packet.stream.index
-            if not _is_cover(packet.stream):
-                move(packet, later + delay if packet.stream.type == "audio" else later)
-                _order(packet, ends, path)
-            packet.stream = copies[number]
-            target.mux(packet)
-        return [stream.index for stream in streams if stream.index in copies and _is_copied(stream)], left_out
-
-
-def _options(path: Path, made: Path, source: InputContainer) -> dict[str, str]:
+def options(path: Path, made: Path, source: InputContainer) -> dict[str, str]:
     """How the muxer is to write what the old file had."""
+    if made.suffix.lower() in TRANSPORT:
+        return {"pes_payload_size": "0"}  # else only the first of some packets of sound has a time
     if made.suffix.lower() not in EDIT_LISTS:
         return {}
     flags = ["+faststart"] if index_first(path) else []
@@ -207,42 +77,48 @@ def _options(path: Path, made: Path, source: InputContainer) -> dict[str, str]:
     return {"movie_timescale": str(MOVIE_TICKS)} | ({"movflags": "".join(flags)} if flags else {})
 
 
-def _is_cover(stream: Stream) -> bool:
+def metadata(source: InputContainer) -> dict[str, str]:
+    """What a file says of what is in it."""
+    return {key: value for key, value in source.metadata.items() if key not in BRANDS}
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether a stream is the one picture that stands for all."""
     return stream.type == "video" and Disposition.attached_pic in stream.disposition
 
 
-def _is_copied(stream: Stream) -> bool:
+def is_copied(stream: Stream) -> bool:
     """Whether a stream is pictures, sound or subtitles over time."""
     known = stream.codec_context is not None
-    return known and stream.type in (*MEASURED, "subtitle") and not _is_cover(stream)
+    return known and stream.type in (*MEASURED, "subtitle") and not is_cover(stream)
 
 
-def _add_if_held(target: OutputContainer, stream: Stream) -> Stream | None:
+def add_if_held(target: OutputContainer, stream: Stream) -> Stream | None:
     """The copy of a stream, None where the container cannot hold it; one that is measured must be held.
 
     Raises:
         ValueError: of libav, on pictures or sound.
     """
-    if stream.codec_context is None or (_is_cover(stream) and target.format.name not in QUICKTIMES):
+    if stream.codec_context is None or (is_cover(stream) and target.format.name not in QUICKTIMES):
         return None
     try:
         return add_copy(target, stream)
     except ValueError:
-        if _is_copied(stream) and stream.type in MEASURED:
+        if is_copied(stream) and stream.type in MEASURED:
             raise
         return None
 
 
-def _is_held_otherwise(target: OutputContainer, stream: Stream, filled: bool) -> bool:
+def is_held_otherwise(target: OutputContainer, stream: Stream, filled: bool) -> bool:
     """Whether a data stream is written by the muxer itself: the time code, and chapters, which have no packets."""
     if stream.type != "data":
         return False
     return target.format.name in QUICKTIMES if "timecode" in stream.metadata else not filled
 
 
-def _covers(source: InputContainer, path: Path) -> dict[int, tuple[str, str, bytes]]:
+def covers(source: InputContainer, path: Path) -> dict[int, tuple[str, str, bytes]]:
     """Stream index to the name, type and bytes of each cover picture, which Matroska keeps as attachments."""
-    streams = [stream for stream in source.streams if _is_cover(stream) and stream.codec_context.name in IMAGE_TYPES]
+    streams = [stream for stream in source.streams if is_cover(stream) and stream.codec_context.name in IMAGE_TYPES]
     if not streams:
         return {}
     with opened(path) as container:
@@ -263,35 +139,13 @@ def named(stream: Stream) -> str:
     return " ".join([f"stream {stream.index}: {kind}{known}", *filter(None, names)][:2])
 
 
-def _later(chapter: "Chapter", seconds: Fraction) -> "Chapter":
-    """A chapter that begins later, as the pictures do."""
-    base = chapter["time_base"] or Fraction(1, 1000)
-    ticks = round(seconds / base)
-    return {**chapter, "start": chapter["start"] + ticks, "end": chapter["end"] + ticks}
-
-
-def _lost_metadata(path: Path, made: Path) -> list[str]:
+def lost_metadata(path: Path, made: Path) -> list[str]:
     """Names of the metadata that a copy lacks."""
     with opened(path) as source, opened(made) as copy:
         kept = {key.lower() for key in copy.metadata}
         lost = [key for key in source.metadata if key.lower() not in kept and key not in BRANDS]
         chapters = len(source.chapters()) - len(copy.chapters())
     return [f"metadata: {key}" for key in lost] + ([f"{chapters} chapters"] if chapters else [])
-
-
-def _order(packet: av.Packet, ends: dict[int, Fraction], path: Path) -> None:
-    """Give a packet that repeats the time of the one before it, as MPEG-1 files have them, the next tick."""
-    if packet.dts is None or packet.time_base is None:
-        return
-    number = packet.stream.index
-    time = packet.dts * packet.time_base
-    last = ends.get(number, time - packet.time_base)
-    if last - time > BACKWARDS:
-        raise InputError(path, "timestamps run backwards", "convert it to .mkv first")
-    if time <= last:
-        packet.dts = int(last / packet.time_base) + 1
-        packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
-    ends[number] = packet.dts * packet.time_base
 
 
 def room(first: Fraction, delay: Fraction, ticks: Fraction) -> Fraction:
@@ -309,9 +163,10 @@ def room(first: Fraction, delay: Fraction, ticks: Fraction) -> Fraction:
 def add_copy(target: OutputContainer, stream: Stream) -> Stream:
     """A stream of another file in a new one, to be filled with the same packets."""
     copy = target.add_stream_from_template(stream, opaque=True)
-    if target.format.name in QUICKTIMES and isinstance(stream, VideoStream) and isinstance(copy, VideoStream):
-        copy.codec_context.framerate = Fraction(stream.average_rate or 0)  # the track of the time code is written by it
-        if stream.codec_context.codec_tag in TAGS:
+    if isinstance(stream, VideoStream) and isinstance(copy, VideoStream):
+        # Matroska writes it down, and the track of the time code goes by it.
+        copy.codec_context.framerate = Fraction(stream.average_rate or 0)
+        if target.format.name in QUICKTIMES and stream.codec_context.codec_tag in TAGS:
             copy.codec_context.codec_tag = stream.codec_context.codec_tag
     copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
@@ -329,11 +184,30 @@ def move(packet: av.Packet, seconds: Fraction) -> None:
     packet.time_base = ticks
 
 
-def first_sound(path: Path) -> Fraction:
-    """When the first packet of sound starts, seconds."""
+def hasten(packet: av.Packet, stretch: Fraction, tick: Fraction, later: Fraction) -> None:
+    """Bring the timestamps of a packet nearer to 0, then shift them.
+
+    Args:
+        packet: of pictures, or of what goes with them.
+        stretch: by how much they follow each other faster.
+        tick: of the clock that they get, seconds, to whose steps they are rounded.
+        later: seconds.
+    """
+    assert packet.time_base is not None
+    scale, shift = packet.time_base / stretch / tick, later / tick
+    packet.duration = round((packet.duration or 0) * scale)
+    packet.pts, packet.dts = (
+        None if time is None else round(time * scale + shift) for time in (packet.pts, packet.dts)
+    )
+    packet.time_base = tick
+
+
+def first(path: Path, kind: str) -> Fraction | None:
+    """When the first packet of pictures or of sound starts, seconds; None where there is none."""
     with opened(path) as container:
-        times = (moment(packet) for packet in packets(container, list(container.streams.audio), path))
-        return next((time for time in times if time is not None), Fraction(0))
+        streams = [stream for stream in container.streams if stream.type == kind and is_copied(stream)]
+        times = (moment(packet) for packet in (packets(container, streams, path) if streams else ()))
+        return next((time for time in times if time is not None), None)
 
 
 def packets(container: InputContainer, streams: Sequence[Stream], path: Path) -> Iterator[av.Packet]:

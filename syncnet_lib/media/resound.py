@@ -1,12 +1,11 @@
 """The sound of a video decoded, put in its place piece by piece or at another speed, and encoded again.
 
-What no change of time stamps can do: cure edits, each with its own offset, and drift; and write a file for readers that
-ignore time stamps, whose sound begins with the first picture. Pictures and subtitles are copied as they are.
+For readers that ignore time stamps: sound begins with the first picture, and pictures keep their speed. Pictures and
+subtitles are copied as they are.
 """
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,34 +18,13 @@ from jaxtyping import Float32
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import remux
+from syncnet_lib.media.correction import Cure
 from syncnet_lib.media.decode import decoded, probe
+from syncnet_lib.media.encode import encoder_of
 from syncnet_lib.media.streams import audio_streams, opened
 
-ENCODERS = {"mp3": "libmp3lame", "mp3float": "libmp3lame", "opus": "libopus", "vorbis": "libvorbis"}
-"""Codecs whose encoder has another name in libav."""
 TOLERANCE = Fraction(3, 1000)
 """Seconds by which time stamps may wander before they count as a gap, as for `audio.audio_blocks`."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """From an instant of the pictures on the sound is later by so much; both in seconds."""
-
-    start: float
-    delay: float
-
-
-@dataclass(frozen=True)
-class Cure:
-    """What is done to a sound.
-
-    Attributes:
-        pieces: in their order; the first one holds from the beginning on.
-        stretch: by which the sound gets longer before it is moved: 1.001 for one that is a thousandth too fast.
-    """
-
-    pieces: tuple[Piece, ...]
-    stretch: Fraction = Fraction(1)
 
 
 def rewrite_sound(path: Path, out: Path, cure: Cure) -> list[str]:
@@ -92,7 +70,7 @@ class _Sound:
             context = stream.codec_context
             self.rate, self.layout = int(context.sample_rate), context.layout.name
             self.channels, self.bit_rate = context.layout.nb_channels, context.bit_rate
-            self.codec = ENCODERS.get(context.name, context.name)
+            self.codec = encoder_of(context.name)
             self.metadata, self.disposition = dict(stream.metadata), stream.disposition
             if self.codec not in av.codecs_available:
                 raise InputError(path, f"no encoder for {context.name}", "convert its sound first")

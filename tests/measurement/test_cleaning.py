@@ -16,8 +16,9 @@ from syncnet_lib.dataset import sources
 from syncnet_lib.errors import InputError
 from syncnet_lib.measurement import cleaning
 from syncnet_lib.measurement.batch import Options
-from syncnet_lib.media import remux
+from syncnet_lib.media import retime
 from syncnet_lib.media.clock import FPS
+from syncnet_lib.media.correction import Cure
 from tests.conftest import ROOT
 
 OPTIONS = Options("small", "cpu", 15, None, cropped=False)
@@ -30,7 +31,7 @@ def folder(real_clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     clips = sorted((real_clips / "grid_s1").iterdir())[:2]
     (made / "deep").mkdir()
     shutil.copy(clips[0], made / "fine.mp4")
-    remux.move_sound(clips[1], made / "deep" / "late.mp4", Fraction(7, FPS))
+    retime.retime(clips[1], made / "deep" / "late.mp4", Cure.shift(Fraction(7, FPS)))
     (made / "broken.mp4").write_text("no video")
     return made
 

@@ -10,7 +10,8 @@ from jaxtyping import Int16
 from syncnet_lib.errors import InputError
 from syncnet_lib.media import audio, encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE
-from syncnet_lib.media.resound import Cure, Piece, rewrite_sound
+from syncnet_lib.media.correction import Cure, Piece
+from syncnet_lib.media.resound import rewrite_sound
 from tests import scenes
 
 SECONDS = 12
@@ -37,7 +38,7 @@ def place(sound: np.ndarray, piece: np.ndarray) -> int:
 
 def test_each_piece_is_moved_by_its_own(video, tmp_path):
     out = tmp_path / f"out{video.suffix}"
-    assert rewrite_sound(video, out, Cure((Piece(0.0, 0.0), Piece(6.0, 0.2)))) == []
+    assert rewrite_sound(video, out, Cure((Piece(Fraction(0), Fraction(0)), Piece(Fraction(6), Fraction(1, 5))))) == []
     before, after = audio.read_audio(video), audio.read_audio(out)
     for second, moved in ((2, 0), (8, 3200)):
         at = second * SAMPLE_RATE
@@ -48,7 +49,7 @@ def test_each_piece_is_moved_by_its_own(video, tmp_path):
 def test_earlier_and_longer(video, tmp_path):
     out = tmp_path / f"out{video.suffix}"
     stretch = Fraction(1001, 1000)
-    rewrite_sound(video, out, Cure((Piece(0.0, -0.5),), stretch))
+    rewrite_sound(video, out, Cure((Piece(Fraction(0), Fraction(-1, 2)),), stretch))
     before, after = audio.read_audio(video), audio.read_audio(out)
     for second in (1, 10):
         at = second * SAMPLE_RATE
@@ -59,5 +60,5 @@ def test_what_has_no_sound_is_one_line(tmp_path):
     silent = tmp_path / "silent.mp4"
     encode.write_video(silent, [np.zeros((64, 64, 3), np.uint8)] * FPS, np.zeros(0, np.int16))
     with pytest.raises(InputError, match="no sound"):
-        rewrite_sound(silent, tmp_path / "out.mp4", Cure((Piece(0.0, 0.1),)))
+        rewrite_sound(silent, tmp_path / "out.mp4", Cure.shift(Fraction(1, 10)))
     assert [path.name for path in tmp_path.iterdir()] == ["silent.mp4"]
