@@ -40,7 +40,7 @@ def write(path: Path, corrected: Path, out: Path, start: float, before: str, aft
 
     Args:
         path: the video as it was.
-        corrected: the same pictures with the corrected sound.
+        corrected: the same pictures, perhaps at another speed, with the corrected sound.
         out: a video; the container follows from its suffix.
         start: seconds after the first picture with which it begins; it ends with the video, or after SECONDS.
         before, after: what is said of each.
@@ -50,7 +50,8 @@ def write(path: Path, corrected: Path, out: Path, start: float, before: str, aft
     """
     first = round(start * FPS)
     sounds = [_part(each, first) for each in (path, corrected)]
-    pictures = itertools.islice(decode.pictures(path), first, first + SECONDS * FPS)
+    sides = [itertools.islice(decode.pictures(each), first, first + SECONDS * FPS) for each in (path, corrected)]
+    pictures = zip(*sides, strict=False)
     with remux.new_media(out) as made, remux.refused(out), av.open(f"file:{made}", "w") as target:
         video = target.add_stream(overlay.CODEC, rate=FPS, options=encode.encoder_options(overlay.CODEC, overlay.CRF))
         assert isinstance(video, VideoStream)
@@ -97,16 +98,16 @@ def _heard(target: OutputContainer, title: str, sound: Int16[np.ndarray, " sampl
 
 
 def _side_by_side(
-    pictures: Iterator[Picture], strips: Sequence[Float64[np.ndarray, " bars"]], said: Sequence[str]
+    pictures: Iterator[tuple[Picture, ...]], strips: Sequence[Float64[np.ndarray, " bars"]], said: Sequence[str]
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
     size = None
-    for number, picture in enumerate(pictures):
+    for number, pair in enumerate(pictures):
         if size is None:
-            height, width = picture.rgb.shape[:2]
+            height, width = pair[0].rgb.shape[:2]
             scale = min(1.0, WIDTH / width)
             size = round(width * scale) // 2 * 2, round(height * scale) // 2 * 2
         halves = []
-        for strip, text, colour in zip(strips, said, (overlay.UNSURE, overlay.SURE), strict=True):
+        for picture, strip, text, colour in zip(pair, strips, said, (overlay.UNSURE, overlay.SURE), strict=True):
             seen = overlay.fitted(picture.rgb, size).copy()
             overlay.caption(seen, text, (0, size[1]), colour)
             halves.append(np.concatenate([seen, _strip(strip, number, size[0], colour)]))

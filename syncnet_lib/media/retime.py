@@ -122,7 +122,7 @@ class _Sound:
     def __init__(self, path: Path, index: int, cure: Cure, origin: Fraction) -> None:
         self.placing = correction.Placing(cure, origin)
         self.filled = self.holes = Fraction(0)
-        self._path, self._index = path, index
+        self._path, self._index, self._exact = path, index, cure.stretch == 1
 
     def placed(self, packet: av.Packet, later: Fraction) -> Iterator[av.Packet]:
         """A packet at its new time, behind what fills the hole before it; none where it is left out."""
@@ -133,7 +133,7 @@ class _Sound:
         if where.hole and start is not None:
             yield from self._silence(packet, start + where.delay + later, lasts, where.hole)
         delay = where.delay + later
-        remux.move(packet, delay if delay.denominator <= STEP else Fraction(round(delay * STEP), STEP))
+        remux.move(packet, delay if self._exact else Fraction(round(delay * STEP), STEP))
         yield packet
 
     def _silence(self, like: av.Packet, end: Fraction, lasts: Fraction, hole: Fraction) -> Iterator[av.Packet]:

@@ -45,6 +45,16 @@ def test_each_half_shows_and_has_its_sound(tmp_path):
         assert abs(int(np.abs(sound).argmax()) / SAMPLE_RATE - click) < 0.05
 
 
+def test_each_half_has_its_own_pictures(tmp_path):
+    slow, fast = tmp_path / "slow.mp4", tmp_path / "fast.mp4"
+    for path, lit in ((slow, 30), (fast, 20)):
+        frames = [np.full((48, WIDTH, 3), 200 if number >= lit else 40, np.uint8) for number in range(SECONDS * FPS)]
+        encode.write_video(path, frames, np.zeros(SECONDS * SAMPLE_RATE, np.int16))
+    preview.write(slow, fast, tmp_path / "out.mp4", 0.0, "", "")
+    left, right = np.hsplit(list(decode.read_frames(tmp_path / "out.mp4"))[25][:40], 2)
+    assert left.mean() < 100 < right.mean()
+
+
 def test_it_begins_where_it_is_asked_to(tmp_path):
     before, after = clip(tmp_path / "before.mp4", CLICK + DELAY), clip(tmp_path / "after.mp4", CLICK)
     out = tmp_path / "preview.mp4"
