@@ -6,10 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from scipy.optimize import brentq
-from scipy.stats import norm
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.training.settings import Method
@@ -79,6 +75,12 @@ def fit_mixture(positives: Float[np.ndarray, " positives"]) -> Mixture:
     where, cure = "filter.method", "use fixed, quantile or far"
     if len(np.unique(positives)) < LEAST:
         raise InputError(where, f"{len(positives)} distances are too few for a mixture of two groups", cure)
+    # Not at the top: they take a second, of each process that trains a judge as well, which fits nothing.
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     column = positives[:, None]
     # From a low and a high distance: started by k-means, a small far group is lost in a wide one.
     two = GaussianMixture(
