@@ -1,5 +1,6 @@
 """Shared by all tests: one thread, real clips where they are, and no trace in the user's MLflow store."""
 
+import gc
 import os
 
 for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,17 @@ def pytest_configure(config: pytest.Config) -> None:
     own = base / "tmp"
     own.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """No search for garbage while all is imported: it stays, and walking through it takes a seventh of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def shared(name: str, what: str) -> Path:
@@ -123,7 +135,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def project(tmp_path: Path) -> Path:
     """A small project with this library, compiled, and no notebooks, in a folder whose name has a space."""
     folder = tmp_path / "a project"
-    shutil.copytree(ROOT / "syncnet_lib", folder / "syncnet_lib", ignore=shutil.ignore_patterns("*.pyc.*"))
+    unused = shutil.ignore_patterns("*.pyc.*", "*.opt-*")  # bytecode half written, and that of the checked annotations
+    shutil.copytree(ROOT / "syncnet_lib", folder / "syncnet_lib", ignore=unused)
     shutil.copy(ROOT / "params.yaml", folder)
     (folder / "notebooks").mkdir()
     return folder

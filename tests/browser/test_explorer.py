@@ -37,7 +37,8 @@ def page(browser: Browser, served: Served, tmp_path_factory: pytest.TempPathFact
         str(folder / word.removeprefix("notebooks/")) if word.endswith("ipynb") else word for word in recipe("explore")
     ]
     environment = {"JUPYTER_PATH": str(ROOT / "docs" / "jupyter"), "PYTHONPATH": str(ROOT)}
-    address = served(words, environment)
+    # One visitor: no second kernel is made ready once this one has come.
+    address = served([*words, "--VoilaKernelManager.fill_delay=3600"], environment)
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     opened.set_default_timeout(PATIENCE)
     requested: list[str] = []

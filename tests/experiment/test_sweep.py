@@ -17,13 +17,16 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import search, space, sweep
 from tests.conftest import ROOT, write_notebook
 
-TRIAL = """
-from syncnet_lib import files
+TRACKED = """
 from syncnet_lib.experiment import mlflow_log
-from syncnet_lib.paths import ROOT, reports
-assert (ROOT / workdir / "pairs" / "here").exists()
+from syncnet_lib.paths import ROOT
 tracked = mlflow_log.start(stage, {"lr": lr}, ROOT, experiment=mlflow_log.experiment_of(workdir))
 tracked.numbers({"loss": lr}, 1)
+"""
+TRIAL = """
+from syncnet_lib import files
+from syncnet_lib.paths import ROOT, reports
+assert (ROOT / workdir / "pairs" / "here").exists()
 with open(ROOT / "begun", "a") as begun:
     begun.write(f"{workdir}\\n")
 if (epochs, lr) == (3, 0.4):
@@ -37,15 +40,20 @@ def swept(project: Path, empty_store: Path) -> Path:
     """A project whose training is one line, with its input in place."""
     shutil.copy(empty_store, project)
     shutil.copy(ROOT / "dvc.yaml", project)
-    parameters = "\n".join(["stage = 'train'", "workdir = ''", "lr = 0.0", "epochs = 0", "seed = 0", "device = ''"])
-    others = "\n".join(
-        ["model = loss = ''", "margin = weight_decay = 0.0", "batch_size = samples_per_clip = validate_every = 0"]
-    )
-    write_notebook(project / "notebooks" / "04_train.ipynb", parameters, others, TRIAL)
+    write_training(project, TRIAL)
     shutil.copy(ROOT / "notebooks" / "sweep.ipynb", project / "notebooks")
     (project / "data" / "pairs").mkdir(parents=True)
     (project / "data" / "pairs" / "here").touch()
     return project
+
+
+def write_training(project: Path, *cells: str) -> None:
+    """Cells with the training's parameters before them."""
+    parameters = "\n".join(["stage = 'train'", "workdir = ''", "lr = 0.0", "epochs = 0", "seed = 0", "device = ''"])
+    others = "\n".join(
+        ["model = loss = ''", "margin = weight_decay = 0.0", "batch_size = samples_per_clip = validate_every = 0"]
+    )
+    write_notebook(project / "notebooks" / "04_train.ipynb", parameters, others, *cells)
 
 
 def start(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -57,6 +65,7 @@ def start(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_killed_sweep_goes_on_and_does_nothing_twice(swept: Path) -> None:
     """Four trials, two at a time, one of which fails and stops no other; the driver is killed and the same command
     given again. The trials are nested runs."""
+    write_training(swept, TRACKED, TRIAL)
     sweeping = ["train", "lr=0.1,0.4", "epochs=2,3", "--jobs", "2"]
     folder = swept / "data" / "sweeps" / "train"
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{swept / 'mlflow.db'}"}
