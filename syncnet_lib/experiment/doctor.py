@@ -99,9 +99,13 @@ def of_talkers(manifest: pd.DataFrame, pairs: PairsSettings, curve: Path) -> Ite
     else:
         yield Finding("good", "talkers", f"{talkers}{unknown}, about {test:.0f} of them in the test split")
     if curve.is_file():
-        at, accuracy = np.array(talkers_report.expected(json.loads(curve.read_text())["rows"])).T
+        studied = json.loads(curve.read_text())["rows"]
+        at, accuracy = np.array(talkers_report.expected(studied)).T
         expected = float(np.interp(np.log(talkers * pairs.train_share), np.log(at), accuracy))
-        says = f"about {expected:.0%} at K = 5 on people whom training has not seen, by the study of talkers"
+        says = (
+            f"about {expected:.0%} at K = 5 on people whom training has not seen, by the study of talkers, "
+            f"whose trainings have {talkers_report.steps(studied)} steps; longer ones reach more"
+        )
         yield Finding("note", "expected accuracy", says)
 
 

@@ -109,9 +109,17 @@ def finding(rows: Sequence[Mapping[str, Any]]) -> str:
     if len(rows) < 2:
         return NONE
     few, many = (rows[end]["strangers"]["k15"]["mean"] for end in (0, -1))
-    return (
-        f"GRID strangers at K = 15: {few:.0%} from {rows[0]['talkers']} talker, {many:.0%} from {rows[-1]['talkers']}"
-    )
+    talkers = f"{few:.0%} from {rows[0]['talkers']} talker, {many:.0%} from {rows[-1]['talkers']}"
+    return f"GRID strangers at K = 15 after {steps(rows)} steps: {talkers}"
+
+
+def steps(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How long the trainings of some rows were, in words: what holds for a short one need not hold for a long one.
+
+    Args:
+        rows: of `summarise`.
+    """
+    return ", ".join(f"{value:,}" for value in sorted({row["steps"] for row in rows}))
 
 
 def conclude(summary: Sequence[Mapping[str, Any]]) -> str:
@@ -135,7 +143,6 @@ def conclude(summary: Sequence[Mapping[str, Any]]) -> str:
             f"{all_of_them['mean']:.1%} with {many['talkers']}"
             + (f" (seeds lie up to {spread:.1%} apart)" if spread else "")
         )
-    steps = ", ".join(str(value) for value in sorted({row["steps"] for row in rows}))
     seeds = min(len(row["seeds"]) for row in rows)
     alone = "; one seed each, so that the spread of seeds is not known" if seeds < 2 else ""
-    return f"At {steps} steps{alone}: " + "; ".join(told) + "."
+    return f"After {steps(rows)} steps{alone}: " + "; ".join(told) + "."

@@ -175,7 +175,7 @@ def test_the_curve_over_talkers_says_what_is_more_than_the_seeds_spread():
     assert [(row["talkers"], row["real"]) for row in summary] == [(1, False), (96, False), (96, True)]
     assert summary[0]["strangers"]["k15"]["by_seed"] == [0.3, 0.32]
     rows = talkers_report.curve(summary)
-    assert talkers_report.finding(rows) == "GRID strangers at K = 15: 31% from 1 talker, 71% from 96"
+    assert talkers_report.finding(rows) == "GRID strangers at K = 15 after 9 steps: 31% from 1 talker, 71% from 96"
     assert "GRID strangers: K = 15 goes from 31.0% with 1 talker to 71.0% with 96" in talkers_report.conclude(summary)
     assert talkers_report.expected(summary) == [(1, 0.155), (96, 0.355)]
     assert list(talkers_report.table(summary).index) == [("1 drawn", 21), ("96 drawn", 21), ("96 drawn, talker 1", 21)]
