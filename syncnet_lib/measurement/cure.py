@@ -20,7 +20,7 @@ def cure(result: Result) -> Cure:
     """What is done to the sound of a video; what is sure is for `finding` to say."""
     drift = finding.significant(result.drift)
     if drift:
-        return _stretched(drift)
+        return stretched(drift)
     if finding.jumps(result.segments):
         pieces = [Piece(_whole(segment.start_s), _whole(segment.offset_ms / MS)) for segment in result.segments]
         return Cure(tuple(pieces))
@@ -31,7 +31,8 @@ def _whole(seconds: float) -> Fraction:
     return Fraction(round(seconds * MS), MS)
 
 
-def _stretched(drift: Drift) -> Cure:
+def stretched(drift: Drift) -> Cure:
+    """What is done to a sound that drifts."""
     known = conversion.conversions(drift)
     stretch = known[0] if known else Fraction(conversion.longer(drift.ppm)).limit_denominator(MILLION)
     # The line holds best in the middle of the stretch that it was fitted to.

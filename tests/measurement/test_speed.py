@@ -7,7 +7,7 @@ import pytest
 
 import syncnet_lib
 from benchmarks import cures
-from syncnet_lib.measurement import cure, far, fine, speed
+from syncnet_lib.measurement import conversion, cure, far, fine, speed
 from syncnet_lib.measurement.line import Line
 from syncnet_lib.measurement.stream import FAR
 from syncnet_lib.media import encode, resound
@@ -97,3 +97,53 @@ def test_film_sound_on_television_is_cured_in_one_pass(real_clips, tmp_path):
     lags = cures.off(cured, sound)
     assert np.ptp(lags) <= 2, "in every block of 3 s alike"
     assert np.abs(lags).max() <= 20, "GRID's clips are off by some milliseconds themselves"
+
+
+class Seldom(Planted):
+    """An hour whose faces are seen for 150 s, then for 20 of 240 s: what is not seen costs nothing."""
+
+    HOUR = 3600
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(line, self.HOUR)
+        self.seen = [(0, 150), *((start, start + 20) for start in range(240, self.HOUR, 240)), (3580, self.HOUR)]
+
+    def far(self) -> far.Rows:
+        """As `far.compared`; the search takes no more than the beginning."""
+        return Planted(self.line, self.seen[0][1]).far()
+
+    def along(self, line: Line) -> list[fine.Rows]:
+        """As `Watched.along`, of one track."""
+        rows = fine.Rows.empty(0, self.windows, 31)
+        left = 15 - np.arange(31 * fine.PHASES) / fine.PHASES
+        rng = np.random.default_rng(1)
+        for start, end in self.seen:
+            frames = np.arange(start * FPS, end * FPS)
+            offsets = np.rint(line.at(frames) * fine.PHASES) / fine.PHASES
+            apart = left + (offsets - self.line.at(frames))[:, None]
+            own = np.repeat(rng.normal(0, self.noise, (len(frames), 31)), fine.PHASES, axis=1)
+            rows.add(start * FPS, (1.3 - self.depth * np.exp(-0.5 * (apart / 1.2) ** 2) + own).astype(np.float32))
+        return [rows]
+
+
+@pytest.mark.slow
+def test_an_hour_of_1001_by_1000_is_named_and_put_right_to_its_end():
+    truth = Line(-2.0, 1 / 1001)
+    planted = Seldom(truth)
+    found = speed.search(planted.far())
+    assert found is not None
+    followed = speed.follow(planted.along, found)
+    assert followed is not None
+    assert not followed.doubt
+    assert conversion.named(followed.drift) == "1001/1000"
+    done = cure.stretched(followed.drift)
+    assert done.stretch == Fraction(1001, 1000)
+    for seconds in (0, 1800, 3600):
+        heard = seconds - float(truth.start + truth.rate * seconds * FPS) / FPS
+        assert float(done.stretch * Fraction(heard) + done.pieces[0].delay) == pytest.approx(seconds, abs=0.01)
+
+
+def test_a_line_that_is_known_to_the_millisecond_keeps_its_name():
+    line = Line(-2.0, 998.4e-6).drift(0, 3600, 998.0e-6, 998.8e-6)
+    assert conversion.named(line) == "1001/1000", "half a step at its end, whatever the interval says"
+    assert not conversion.named(Line(-2.0, 990e-6).drift(0, 3600, 989e-6, 991e-6))
