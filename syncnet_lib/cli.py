@@ -260,6 +260,10 @@ def correct(
     preview: Annotated[
         Path | None, typer.Option(help="a new video, before and after side by side, of a minute at most")
     ] = None,
+    json_to: Annotated[
+        Path | None,
+        typer.Option("--json", help="a new file: what was done, and both measurements", rich_help_panel=RESULTS),
+    ] = None,
     checkpoint: Checkpoint = "small",
     vshift: Vshift = 15,
     device: Device = "auto",
@@ -274,13 +278,13 @@ def correct(
     from fractions import Fraction
 
     from syncnet_lib import files
-    from syncnet_lib.measurement import batch, cure, finding, inputs
+    from syncnet_lib.measurement import batch, cure, finding, inputs, output
     from syncnet_lib.media.clock import FRAME_MS
     from syncnet_lib.media.correction import Cure
     from syncnet_lib.model import scoring
 
     inputs.check(path, cropped=False)
-    for made in filter(None, (out, preview)):
+    for made in filter(None, (out, preview, json_to)):
         files.check_new(made)
     options = batch.Options(checkpoint, device, vshift, None, cropped=False)
     if offset is None:
@@ -293,13 +297,11 @@ def correct(
         done = Cure.shift(Fraction(offset * FRAME_MS, 1000))
 
     if samples:
-        left_out: Sequence[str] = batch.rewrite_sound(path, out, done)
-        form = "decoded and encoded again, the pictures are bit for bit the same"
+        copy, left_out = None, batch.rewrite_sound(path, out, done)
     else:
         copy = batch.retime(path, out, done)
-        left_out, form = copy.left_out, cure.became(copy)
-    way = "by samples" if samples else "by time stamps"
-    print(f"{out}: {cure.words(done, drift, samples)}, {way}; {form}")
+        left_out = list(copy.left_out)
+    print(f"{out}: {cure.words(done, drift, samples)}, {cure.became(copy)}")
     for lost in left_out:
         print(f"{out}: left out, as a {out.suffix} file cannot hold it: {lost}")
     after = batch.measure(out, options)
@@ -309,6 +311,10 @@ def correct(
         was = "before" if before is None else f"before: {before.verdict}"
         batch.preview(path, out, preview, start, was, f"after: {after.verdict}")
         print(f"{preview}: before and after")
+    if json_to is not None:
+        measured = {"before": before, "after": after}
+        said = {name: each and json.loads(each.brief().to_json()) for name, each in measured.items()}
+        output.write_json(json_to, [json.dumps({"correction": cure.record(done, copy, left_out), **said})])
     gate = finding.gate(after, scoring.TOLERANCE, min_confidence)
     raise typer.Exit({"in": DONE, "out": OUT_OF_SYNC, "unsure": ERROR}[gate])
 

@@ -225,9 +225,12 @@ def test_sound_against_sound_needs_enough_of_it(syncnet, late):
 
 def test_correct_can_change_the_samples(syncnet, late, tmp_path):
     out = tmp_path / "out.mp4"
-    code, printed, err = syncnet("correct", late / "late.mp4", out, "--samples")
+    code, printed, err = syncnet("correct", late / "late.mp4", out, "--samples", "--json", tmp_path / "told.json")
     assert code == 0, err
-    assert "decoded and encoded again" in printed
+    assert "by samples; decoded and encoded again" in printed
+    told = json.loads((tmp_path / "told.json").read_text())
+    assert told["correction"]["by"] == "samples"
+    assert abs(told["before"]["offset_frames"]) > 1 >= abs(told["after"]["offset_frames"])
     assert scenes.packet_bytes(out, "video") == scenes.packet_bytes(late / "late.mp4", "video")
 
 

@@ -4,7 +4,9 @@ By time stamps, nothing is decoded, and another speed is one of the pictures; by
 encoded again, and another speed is one of the sound.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 from syncnet_lib.measurement import conversion, finding
 from syncnet_lib.measurement.line import MILLION
@@ -67,10 +69,16 @@ def _ms(delay: Fraction) -> str:
     return f"{round(delay * MS):+d} ms"
 
 
-def became(copy: Copy) -> str:
-    """What became of the packets of a copy, in words."""
+def became(copy: Copy | None) -> str:
+    """How it was done and what became of the packets, in words.
+
+    Args:
+        copy: None where it was done to the samples of the sound.
+    """
+    if copy is None:
+        return "by samples; decoded and encoded again, the pictures are bit for bit the same"
     form = "bit for bit the same" if copy.exact else "not re-encoded, framed as this container wants"
-    parts = [f"packets of video, audio and subtitles {form}"]
+    parts = ["by time stamps", f"packets of video, audio and subtitles {form}"]
     if copy.cut:
         parts.append(f"{float(copy.cut):.2f} s of sound left out at edits")
     if copy.filled:
@@ -78,3 +86,27 @@ def became(copy: Copy) -> str:
     if copy.holes:
         parts.append(f"{float(copy.holes):.2f} s at edits without sound: browsers pass over that, give --samples")
     return "; ".join(parts)
+
+
+def record(done: Cure, copy: Copy | None, left_out: Sequence[str]) -> dict[str, Any]:
+    """How a video was corrected, for scripts.
+
+    Args:
+        done: what was done.
+        copy: None where it was done to the samples of the sound.
+        left_out: what of the file is not in the copy.
+    """
+    speed = {
+        "of": "sound" if copy is None else "pictures",
+        "ratio": str(1 / done.stretch if copy is None else done.stretch),
+    }
+    return {
+        "by": "samples" if copy is None else "time stamps",
+        "pieces": [{"start_s": float(each.start), "delay_ms": float(MS * each.delay)} for each in done.pieces],
+        "speed": None if done.stretch == 1 else speed,
+        "packets_kept": copy is not None and copy.exact,
+        "cut_s": 0.0 if copy is None else float(copy.cut),
+        "silence_s": 0.0 if copy is None else float(copy.filled),
+        "holes_s": 0.0 if copy is None else float(copy.holes),
+        "left_out": list(left_out),
+    }

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from syncnet_lib.measurement import conversion
-from syncnet_lib.measurement.cure import became, cure, words
+from syncnet_lib.measurement.cure import became, cure, record, words
 from syncnet_lib.measurement.result import Drift
 from syncnet_lib.media.correction import Copy, Cure, Piece
 from tests.measurement.test_standard import result
@@ -59,8 +59,20 @@ def test_conversions_that_an_interval_leaves_are_named(ppm, around, named):
         assert float(found.stretch) == pytest.approx(1 / (1 - ppm / 1e6), abs=1e-6)
 
 
+def test_the_two_kinds_of_correction_are_told_apart():
+    done = Cure((Piece(Fraction(0), Fraction(-1, 10)),), Fraction(25, 24))
+    stamps, samples = record(done, Copy(True, ()), []), record(done, None, ["stream 3"])
+    assert (stamps["by"], stamps["speed"]) == ("time stamps", {"of": "pictures", "ratio": "25/24"})
+    assert (samples["by"], samples["speed"]) == ("samples", {"of": "sound", "ratio": "24/25"})
+    assert stamps["packets_kept"]
+    assert not samples["packets_kept"]
+    assert samples["left_out"] == ["stream 3"]
+    assert became(None).startswith("by samples; decoded")
+
+
 def test_what_is_left_out_and_put_in_is_said():
     said = became(Copy(True, (), cut=Fraction(1, 4), filled=Fraction(3, 10), holes=Fraction(1)))
+    assert said.startswith("by time stamps; ")
     assert "bit for bit the same; 0.25 s of sound left out at edits; 0.30 s of silence put in at edits; 1.00 s" in said
 
 
