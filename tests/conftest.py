@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 from xdist.scheduler import LoadFileScheduling
 
@@ -39,7 +40,9 @@ ROOT = Path(__file__).resolve().parents[1]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failure; and what CI says of a commit must be the same the next time.
-settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile(
+    "here", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("here")
 
 
@@ -146,6 +149,24 @@ def project(tmp_path: Path) -> Path:
 def clone(tmp_path: Path) -> Path:
     """This checkout as git would clone it after a commit of everything: no data, no caches."""
     return make_clone(tmp_path / "a clone")
+
+
+def wait_for_the_last(folder: Path) -> None:
+    """Until no process works in a folder any more: kernels and workers of one that was killed end by themselves."""
+    if not Path("/proc/self").exists():
+        time.sleep(5)
+        return
+    until = time.monotonic() + 300
+    while any(_works_in(process, folder) for process in Path("/proc").glob("[0-9]*")):
+        assert time.monotonic() < until, f"a process in {folder} does not end"
+        time.sleep(0.1)
+
+
+def _works_in(process: Path, folder: Path) -> bool:
+    try:
+        return Path(os.readlink(process / "cwd")).is_relative_to(folder)
+    except OSError:  # it has ended, or is another user's
+        return False
 
 
 def make_clone(folder: Path) -> Path:

@@ -160,10 +160,10 @@ def test_a_lock_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_free_when_its_holder_is_killed(tmp_path: Path) -> None:
-    with _locker(tmp_path, 60) as holder:
+    with _locker(tmp_path, 600) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         holder.kill()
     start = time.monotonic()
     with files.locked(tmp_path / ".lock"):
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 300, "the lock ended with the sleep"

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from syncnet_lib.experiment import mlflow_log
 from syncnet_lib.files import sha256
+from tests.conftest import wait_for_the_last
 
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
 SMALL = {
@@ -82,7 +83,7 @@ def test_from_a_fresh_clone_to_a_report(clone):
     process.wait()
     finished = {path: path.stat().st_mtime_ns for path in cache.glob("*/result.json")}
     assert len(finished) >= 3
-    time.sleep(1)  # the kernel and its workers notice that they are orphans
+    wait_for_the_last(clone)
     lock = clone / ".dvc" / "tmp" / "rwlock"
     lock.unlink(missing_ok=True)
 

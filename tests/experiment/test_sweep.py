@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import search, space, sweep
-from tests.conftest import ROOT, write_notebook
+from tests.conftest import ROOT, wait_for_the_last, write_notebook
 
 TRACKED = """
 from syncnet_lib.experiment import mlflow_log
@@ -77,7 +77,7 @@ def test_a_killed_sweep_goes_on_and_does_nothing_twice(swept: Path) -> None:
     driver.wait()
     finished = {path: path.stat().st_mtime_ns for path in folder.glob("*/trial.json")}
     assert 1 <= len(finished) < 4
-    time.sleep(5)  # workers and kernels notice that they are orphans
+    wait_for_the_last(swept)
     begun = len((swept / "begun").read_text().splitlines())
 
     done = start(swept, *sweeping)
