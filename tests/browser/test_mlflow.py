@@ -1,5 +1,6 @@
 """MLflow as `make ui` opens it: the list of runs with its columns, a comparison, a version of the model."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def runs(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> tuple[Path, list[str]]:
     """A project whose store holds two trainings, and a registered version of each."""
     root = tmp_path_factory.mktemp("mlflow")
+    shutil.copy(empty_store, root)
     ids = []
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI")
