@@ -251,12 +251,19 @@ test_train.run(Path({folder!r}) / "large", test_train.TINY.model_copy(update=lar
 
 @pytest.mark.slow
 def test_lack_of_memory_names_the_batch_that_fits(tmp_path):
-    script = MEMORY.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
-    )
-    line = done.stderr.splitlines()[-1]
-    found = re.search(r"train\.batch_size on cpu: no memory for 1024 windows a process; a batch of (\d+) fits", line)
+    for attempt in ("first", "second", "third"):
+        script = MEMORY.format(tests=str(Path(__file__).parents[2]), folder=str(tmp_path / attempt))
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+        )
+        line = done.stderr.splitlines()[-1]
+        found = re.search(
+            r"train\.batch_size on cpu: no memory for 1024 windows a process; a batch of (\d+) fits", line
+        )
+        # oneDNN that has lacked memory once may refuse all later primitives of its process, however small: seen in 2 of
+        # about 80 processes.
+        if found or "not even a small one fits" not in line:
+            break
     assert found, done.stderr
     assert 128 <= int(found[1]) < 1024
     assert int(found[1]) % 128 == 0
