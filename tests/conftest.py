@@ -16,12 +16,14 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import nbval.kernel
 import pytest
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
@@ -55,6 +57,24 @@ def pytest_configure(config: pytest.Config) -> None:
     own = base / "tmp"
     own.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+
+
+_start_kernel = nbval.kernel.start_new_kernel
+
+
+def _start_kernel_twice(*arguments: object, **options: object) -> object:
+    """A kernel takes ports that were found free a second before; where another process was faster it dies at once."""
+    try:
+        return _start_kernel(*arguments, **options)
+    except RuntimeError:
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # what the dead one has open
+        gc.collect()
+    return _start_kernel(*arguments, **options)
+
+
+nbval.kernel.start_new_kernel = _start_kernel_twice
 
 
 @pytest.hookimpl(wrapper=True)
