@@ -16,8 +16,7 @@ COPY README.md LICENSE ./
 COPY syncnet_lib syncnet_lib
 RUN python -m uv pip install --system --no-cache --no-deps . && rm -rf /app/*
 
-RUN useradd --create-home --uid 1000 syncnet
+RUN useradd --home-dir /app --uid 1000 syncnet && chown syncnet /app
 USER syncnet
-WORKDIR /home/syncnet
 EXPOSE 8000
 ENTRYPOINT ["syncnet", "serve", "--host", "0.0.0.0"]
