@@ -467,14 +467,14 @@ def _write_report(
 ) -> None:
     """Write the pages of a batch, whole or not at all."""
     from syncnet_lib import files
-    from syncnet_lib.errors import shown
+    from syncnet_lib.errors import printable, shown
     from syncnet_lib.failures import writing
     from syncnet_lib.measurement import batch, pages, report
     from syncnet_lib.measurement.result import Failure
 
     with writing(folder), files.atomic(folder) as made:
         made.mkdir()
-        stems = ("".join(each if each.isprintable() else "_" for each in Path(found.path).stem) for found in outcomes)
+        stems = (printable(Path(each.path).stem, "_") for each in outcomes)
         names = [f"{number:0{len(str(len(outcomes)))}d}-{stem}" for number, stem in enumerate(stems, 1)]
         source = {shown(path): path for path in videos}  # a name that is not UTF-8 cannot be opened as it is shown
         done = [(name, each) for name, each in zip(names, outcomes, strict=True) if not isinstance(each, Failure)]

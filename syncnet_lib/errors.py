@@ -26,3 +26,13 @@ class InputError(Exception):
 def shown(path: str | Path) -> str:
     """A path as text that can be printed, and stored as JSON: bytes of a name that are no UTF-8 become \\xNN."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def printable(text: str, instead: str = "") -> str:
+    """Text without control characters and the like, which a file's name may have.
+
+    Args:
+        text: any.
+        instead: what stands for each of them.
+    """
+    return "".join(each if each.isprintable() else instead for each in text)

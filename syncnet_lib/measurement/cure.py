@@ -100,13 +100,14 @@ def record(done: Cure, copy: Copy | None, left_out: Sequence[str]) -> dict[str, 
         "of": "sound" if copy is None else "pictures",
         "ratio": str(1 / done.stretch if copy is None else done.stretch),
     }
+    kept = copy or Copy(exact=False, left_out=tuple(left_out))
     return {
         "by": "samples" if copy is None else "time stamps",
         "pieces": [{"start_s": float(each.start), "delay_ms": float(MS * each.delay)} for each in done.pieces],
         "speed": None if done.stretch == 1 else speed,
-        "packets_kept": copy is not None and copy.exact,
-        "cut_s": 0.0 if copy is None else float(copy.cut),
-        "silence_s": 0.0 if copy is None else float(copy.filled),
-        "holes_s": 0.0 if copy is None else float(copy.holes),
-        "left_out": list(left_out),
+        "packets_kept": kept.exact,
+        "cut_s": float(kept.cut),
+        "silence_s": float(kept.filled),
+        "holes_s": float(kept.holes),
+        "left_out": list(kept.left_out),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
+from syncnet_lib.errors import printable
 from syncnet_lib.measurement import finding
 from syncnet_lib.measurement.result import Compliance, Failure, Limits, Result, Segment
 from syncnet_lib.model.scoring import TOLERANCE
@@ -127,8 +128,8 @@ def junit(outcomes: Iterable[Result | Failure], limits: Limits | None) -> bytes:
 
 
 def _xml(text: str) -> str:
-    """Text without the control characters that XML 1.0 has no way to write; a file's name may have them."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    """Text without what XML 1.0 has no way to write."""
+    return printable(text, "\N{REPLACEMENT CHARACTER}")
 
 
 def markers(result: Result) -> str:

@@ -25,7 +25,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from syncnet_lib.errors import InputError
+from syncnet_lib.errors import InputError, printable
 from syncnet_lib.failures import explained
 from syncnet_lib.measurement import finding
 from syncnet_lib.measurement.result import Failure, Interval, Number, Record, Sureness
@@ -203,7 +203,7 @@ async def upload(
     standard: Annotated[str, Query(description=", ".join(STANDARDS))] = "",
 ) -> Status:
     """Take a video, the body of the request, and measure it."""
-    name = Path("".join(each for each in name if each.isprintable())).name or "video"
+    name = Path(printable(name)).name or "video"
     if standard and standard not in STANDARDS:
         raise Refused(422, InputError(standard, "no such standard", f"use {', '.join(STANDARDS)}"))
     if sum(job.waits for job in jobs) >= MOST_WAITING:
