@@ -90,9 +90,9 @@ free-port:
 
 # A container's user may have no name (no line in /etc/passwd), for which DVC asks: user.pth has any Python of .venv take the
 # number for it, and keep bytecode whatever the user's shell says: uv compiles nothing, so that every start of `syncnet`
-# would compile what it imports, longer than a short video takes. The last line marks a whole install. Without the mark
-# what is there is half an install, and is done again.
-$(READY): requirements.lock pyproject.toml
+# would compile what it imports, longer than a short video takes. And it looks for garbage as `syncnet` does (cli.py).
+# The last line marks a whole install. Without the mark what is there is half an install, and is done again.
+$(READY): requirements.lock pyproject.toml Makefile
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { \
 		echo "error: Python 3.11 or 3.12 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1); try: make PYTHON=python3.12" >&2; \
 		exit 1; }
@@ -102,5 +102,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
 	@$(BIN)/python -m uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@$(BIN)/python -m uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
-	@echo 'import os, sys; os.environ.setdefault("USER", str(os.getuid())); sys.dont_write_bytecode = False' >"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/user.pth"
+	@{ echo 'import os, sys; os.environ.setdefault("USER", str(os.getuid())); sys.dont_write_bytecode = False'; \
+		echo 'import atexit, gc; gc.set_threshold(*gc.get_threshold()[:2], 100); atexit.register(gc.freeze)'; \
+		} >"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/user.pth"
 	@touch $(READY)

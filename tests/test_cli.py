@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from fractions import Fraction
 from importlib import metadata
@@ -455,8 +456,13 @@ def test_small_is_measured_without_torch(late):
     assert done.stdout.splitlines()[-1] == "['numpy', 'cv2', 'av']"
 
 
-def test_the_package_runs_as_the_command():
-    done = subprocess.run(
-        [sys.executable, "-m", "syncnet_lib", "--version"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.startswith("syncnet ")
+def test_the_package_runs_as_the_command_and_ends_without_a_search_for_garbage():
+    # Called last, because it is registered first.
+    code = "import atexit, gc, runpy; atexit.register(lambda: print(gc.get_freeze_count() > 0))"
+    code += "; runpy.run_module('syncnet_lib', run_name='__main__')"
+    command = [sys.executable, "-S", "-c", code, "--version"]  # without the user.pth of .venv, which does the same
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT), sysconfig.get_path("purelib")])}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | path, capture_output=True, text=True, check=True)
+    said, frozen = done.stdout.splitlines()
+    assert said.startswith("syncnet ")
+    assert frozen == "True"
