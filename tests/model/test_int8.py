@@ -59,11 +59,11 @@ def test_the_released_model_within_its_tolerance(v2, exact, precision):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_pieces_give_what_the_whole_gives(v2, precision):
-    faces, _ = clip(13)
+    faces, _ = clip(9)
     embedder = Embedder(v2, precision=precision)
     whole = embedder.video(faces)
     embedder.reset()
-    pieces = np.concatenate([embedder.video(faces[:3]), embedder.video(faces[3:9]), embedder.video(faces[9:])])
+    pieces = np.concatenate([embedder.video(faces[:3]), embedder.video(faces[3:7]), embedder.video(faces[7:])])
     # In bytes the ranges may have been widened at another window.
     assert relative(pieces, whole) < (TOLERANCE["int8"] if precision == "int8" else 1e-3)
 
@@ -83,7 +83,7 @@ def test_own_models_in_bf16(name):
     torch.manual_seed(0)
     model = SyncNet(name).eval()
     rng = np.random.default_rng(0)
-    crops, mfcc = rng.integers(0, 256, (9, 120, 120), dtype=np.uint8), rng.normal(size=(36, 13)).astype(np.float32)
+    crops, mfcc = rng.integers(0, 256, (6, 120, 120), dtype=np.uint8), rng.normal(size=(24, 13)).astype(np.float32)
     exact, fast = Embedder(model, precision="fp32"), Embedder(model, precision="bf16")
     assert relative(fast.video(crops), exact.video(crops)) < TOLERANCE["bf16"]
     assert relative(fast.audio(mfcc), exact.audio(mfcc)) < TOLERANCE["bf16"]
