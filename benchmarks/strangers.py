@@ -10,9 +10,13 @@ talker); AUC; the share of clips called sure; and of the same pictures with anot
 GRID is taken to be in sync. Other footage has offsets of its own, which are measured: the truth of a clip is the median
 answer of its person's other clips where there are some, and clips of a person alone tell nothing but how sure they are.
 Held out from all training and choosing: all of these but tv. Writes reports/bench/strangers.json.
+
+`moved`: 0.8 s of each clip with its sound moved by -10 to 10 frames, so that shifts far from 0 have few windows; and
+`moved, plain means` the same by plain means over the windows (`scoring.even_means`).
 """
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +38,8 @@ from syncnet_lib.paths import ROOT
 from syncnet_lib.plots import failures, page
 
 TABLES = {"unseen clips": ("grid_s1",), "unseen talkers": ("grid_talkers",), "other footage": ("tv", "wild", "studio")}
+MOVED, MOVED_BY = 15, 10
+"""Windows of the stretches that are moved, and by how many frames at most."""
 VAD_USUAL = 0.5
 """Probability from which silero-vad counts a moment as speech by default."""
 
@@ -93,7 +99,34 @@ def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, n
         evaluate.placed(row.distances, int(row.truth), spoken[row.clip_id]) if pd.notna(row.truth) else {}
         for row in table.itertuples()
     ]
+    for column, means in (("moved", scoring.mean_distances), ("moved, plain means", _plain_means)):
+        table[column] = [
+            moved(*embedded[row.clip_id], int(row.truth), means) if pd.notna(row.truth) else np.nan
+            for row in table.itertuples()
+        ]
     return pd.concat([table, pd.DataFrame(more)], axis=1)
+
+
+def moved(video: np.ndarray, audio: np.ndarray, truth: int, means: Callable[[np.ndarray], np.ndarray]) -> float:
+    """Share of the moves by an even number of frames that are found, within a frame, in the first moment of a clip.
+
+    Args:
+        video, audio: (windows, D) embeddings of the clip.
+        truth: its own offset.
+        means: over the windows of (windows, shifts) distances.
+    """
+    right = []
+    for by in range(-MOVED_BY, MOVED_BY + 1, 2):
+        lips, sound = (MOVED_BY - by) // 2, (MOVED_BY + by) // 2
+        distances = scoring.shift_distances(video[lips : lips + MOVED], audio[sound : sound + MOVED])
+        right.append(abs(scoring.offset(means(distances)) - truth - by) <= scoring.TOLERANCE)
+    return float(np.mean(right))
+
+
+def _plain_means(distances: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(distances)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, distances, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def stretches(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -166,6 +199,7 @@ def main(
                     "clips": len(part),
                     "talkers": int(part.talker.nunique()),
                     **{column: interval(part, column) for column in (*lengths, "whole") if column in part},
+                    **{column: interval(part, column) for column in ("moved", "moved, plain means")},
                     "sure": interval(part.assign(sure=part.sure.astype(float)), "sure"),
                     "falsely_sure": interval(part.assign(falsely_sure=part.falsely_sure.astype(float)), "falsely_sure"),
                     "sure_at_99": round(100 * float((part.confidence >= np.quantile(part.swapped, 0.99)).mean()), 1),

@@ -43,7 +43,8 @@ class Rows:
     def means(self) -> Float64[np.ndarray, " shifts"]:
         """Over the whole video; NaN where less than LEAST of the windows have audio."""
         sums, counts = self.sums.sum(axis=0), self.counts.sum(axis=0)
-        return np.where(counts >= max(LEAST * counts.max(), 1), sums / np.maximum(counts, 1), np.nan)
+        enough = counts >= max(LEAST * counts.max(), 1)
+        return scoring.even_means(np.where(enough, sums, 0), np.where(enough, counts, 0))
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,7 @@ class Timeline:
 
     def _curve(self, start: int, stop: int) -> np.ndarray:
         """(S,) float64 mean distances of a stretch of rows; nan where a shift has no sound."""
-        counts = self._counts[start:stop].sum(axis=0)
-        return np.divide(self._sums[start:stop].sum(axis=0), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+        return scoring.even_means(self._sums[start:stop].sum(axis=0), self._counts[start:stop].sum(axis=0))
 
     def _confidence(self, start: int, stop: int) -> float:
         curve = self._curve(start, stop)

@@ -71,8 +71,8 @@ def judge(
     local, confidence = scoring.offset(means), scoring.confidence(means)
     offset = found.centre + local
     near = fine.estimate([track.rows for track in used], weights, local).moved(found.centre)
-    least = settings.vshift - local
-    windows = sum(int((~np.isnan(track.distances[:, least])).sum()) for track in used)
+    # Of the shift that most of them reach: at the others noise is brought down to the same (scoring.even_means).
+    windows = sum(int((~np.isnan(track.distances)).sum(axis=0).max()) for track in used)
     shifts = _shifts(found.centre, settings)
     faces = _beside(found.tracks, used)
     needed = needed_confidence(model, windows, shifts, faces)

@@ -6,7 +6,7 @@ Sign: an offset above 0 says that the audio is ahead of the video; the cure is t
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Shaped
 
 VSHIFT = 15
 """Frames searched to each side [syncnet_python]; the published accuracies use it too."""
@@ -58,18 +58,39 @@ def padded_distances(
 
 
 def mean_distances(distances: Float[np.ndarray, "windows shifts"]) -> Float32[np.ndarray, " shifts"]:
-    """Mean over a clip's windows at every shift.
+    """Mean over a clip's windows at every shift, as `even_means` has it.
 
     Args:
         distances: NaN where masked.
 
     Returns:
-        The means; NaN for a shift that no window reaches.
+        The means; NaN for a shift that no window reaches. Plain means where nothing is masked.
     """
     valid = ~np.isnan(distances)
-    total = np.where(valid, distances, 0).sum(axis=0)
-    count = valid.sum(axis=0)
-    return np.divide(total, count, out=np.full(len(count), np.nan, np.float32), where=count > 0).astype(np.float32)
+    return even_means(np.where(valid, distances, 0).sum(axis=0), valid.sum(axis=0)).astype(np.float32)
+
+
+def even_means(
+    total: Float[np.ndarray, "*sets shifts"], count: Shaped[np.ndarray, "*sets shifts"]
+) -> Float[np.ndarray, "*sets shifts"]:
+    """Means over windows at every shift, all of even noise: those of fewer windows are shrunk towards the mean of all.
+
+    Shifts that leave the clip are means of fewer windows, whose noise is larger, by the inverse square root of their
+    number: the least of plain means is too often one of those. With the distance from the common mean m scaled by
+    sqrt(n / most n), chance reaches equally low at every shift. Of 0.8 s of television moved by up to ±10 frames, 53 %
+    are placed within a frame in place of 37 % (`benchmarks.strangers`).
+
+    Args:
+        total: sums of distances.
+        count: of the windows (or their weights) that each is a sum of.
+
+    Returns:
+        The means; NaN where no window reaches.
+    """
+    means = np.divide(total, count, out=np.full(total.shape, np.nan, total.dtype), where=count > 0)
+    most = np.maximum(count.max(axis=-1, keepdims=True), 1e-9)
+    everything = total.sum(axis=-1, keepdims=True) / np.maximum(count.sum(axis=-1, keepdims=True), 1e-9)
+    return means + (everything - means) * (1 - np.sqrt(count / most))
 
 
 def offset(means: Float[np.ndarray, " shifts"]) -> int:

@@ -63,9 +63,37 @@ def test_masked_and_zero_edges_differ_only_at_the_edges():
 
 
 def test_mean_ignores_what_is_masked():
-    distances = np.array([[np.nan, 1, 2], [3, 1, np.nan], [5, 4, np.nan]], np.float32)
-    np.testing.assert_allclose(scoring.mean_distances(distances), [4, 2, 2])
+    distances = np.array([[np.nan, 1, np.nan, 2], [3, 1, np.nan, np.nan], [5, 4, np.nan, np.nan]], np.float32)
+    everything = 16 / 6
+    expected = [
+        everything + (4 - everything) * (2 / 3) ** 0.5,
+        2,
+        np.nan,
+        everything + (2 - everything) * (1 / 3) ** 0.5,
+    ]
+    np.testing.assert_allclose(scoring.mean_distances(distances), expected, rtol=1e-6)
     assert np.isnan(scoring.mean_distances(np.full((2, 3), np.nan))).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(2, 12))
+def test_means_are_plain_where_nothing_is_masked(seed, windows, shifts):
+    distances = np.random.default_rng(seed).uniform(0, 2, (windows, shifts)).astype(np.float32)
+    np.testing.assert_array_equal(scoring.mean_distances(distances), distances.sum(axis=0) / np.float32(windows))
+
+
+def test_chance_reaches_equally_low_at_every_shift():
+    """Unrelated lips and sound of 1 s: the least plain mean is one of the four outermost shifts twice as often as four
+    others, the least even mean hardly more often."""
+    rng = np.random.default_rng(0)
+    plain, even = [], []
+    for _ in range(400):
+        video, audio = rng.normal(size=(2, 20, 16)).astype(np.float32)
+        distances = scoring.shift_distances(video, audio, 14)
+        plain.append(np.nanargmin(np.nanmean(distances, axis=0)))
+        even.append(np.nanargmin(scoring.mean_distances(distances)))
+    ends = [np.isin(found, (0, 1, 27, 28)).mean() for found in (plain, even)]
+    assert ends[0] > 2 * 4 / 29
+    assert ends[1] < 1.5 * 4 / 29
 
 
 def test_confidence_is_median_less_minimum():
