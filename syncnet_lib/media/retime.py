@@ -6,40 +6,33 @@ its pictures, subtitles and chapters follow each other faster or slower instead:
 time, and none plays sound slower because its time stamps are further apart.
 """
 
-import hashlib
 import heapq
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
-from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
-import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.media import correction, remux, silence
+from syncnet_lib.media import correction, remux, silence, tracks
 from syncnet_lib.media.correction import Copy, Cure
 from syncnet_lib.media.decode import probe
 from syncnet_lib.media.streams import opened
+from syncnet_lib.media.tracks import Track
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-ROUNDING = Fraction(2, 1000)
-"""Seconds by which a container may round: Matroska keeps milliseconds of each stream."""
 UNTIMED = {"avi"}
 """Containers whose packets have a place and no time."""
 BACKWARDS = 1
 """Seconds from which times that run backwards are a broken file and no rounding."""
 STEP = 100_000
 """Steps a second to which a shift is rounded that follows from a ratio: its own would be too fine for libav."""
-NO_TEXT = bytes(2)
-"""What MP4 has between subtitles."""
 DROP_FRAME = ";"
 """In a time code: numbers are left out, which is defined for pictures of 29.97 and 59.94 a second alone."""
 
@@ -66,54 +59,11 @@ def retime(path: Path, out: Path, cure: Cure) -> Copy:
         writing = _Writing(path, origin, heard, cure)
         with remux.refused(out):
             writing.write(made, out.name)
-        found = tracks(made)
-        _check_times(writing.tracks(), found, cure, out)
+        found = tracks.read(made)
+        tracks.check(writing.tracks(), found, cure, out)
         left_out = [*writing.left_out, *remux.lost_metadata(path, made)]
     exact = [each.digest for each in writing.tracks()] == [each.digest for each in found]
     return Copy(exact, tuple(left_out), *writing.edited())
-
-
-class Track:
-    """What is known of the packets of a stream of pictures, sound or subtitles.
-
-    Args:
-        kind: of it.
-
-    Attributes:
-        times: when each packet is presented, seconds; NaN where it does not say.
-    """
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.times = array("d")
-        self._hash = hashlib.sha256()
-
-    def add(self, packet: av.Packet) -> None:
-        """Take the next one."""
-        if self.kind == "subtitle" and bytes(packet) == NO_TEXT:
-            return
-        self._hash.update(packet)
-        time = remux.moment(packet)
-        self.times.append(nan if time is None else float(time))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the bytes of its packets."""
-        return self._hash.hexdigest()
-
-    @property
-    def start(self) -> float:
-        """The earliest time."""
-        return min((time for time in self.times if time == time), default=nan)
-
-
-def tracks(path: Path) -> list[Track]:
-    """The streams of a file that have pictures, sound or subtitles; nothing is decoded."""
-    with opened(path) as container:
-        found = {stream.index: Track(stream.type) for stream in container.streams if remux.is_copied(stream)}
-        for packet in remux.packets(container, [container.streams[index] for index in found], path):
-            found[packet.stream_index].add(packet)
-    return [each for each in found.values() if each.times]
 
 
 class _Sound:
@@ -322,30 +272,3 @@ def _order(index: int, packet: av.Packet, ends: dict[int, Fraction], path: Path)
         packet.dts = int(last / packet.time_base) + 1
         packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
     ends[index] = packet.dts * packet.time_base
-
-
-def _check_times(wanted: Sequence[Track], found: Sequence[Track], cure: Cure, out: Path) -> None:
-    """Refuse a copy whose container did not keep the times of pictures and sound to each other."""
-    origin, other = (next((each.start for each in side if each.kind == "video"), nan) for side in (wanted, found))
-    for kind in remux.MEASURED:
-        sides = ([each for each in side if each.kind == kind] for side in (wanted, found))
-        if not all(_alike(one, two, origin, other, cure.is_shift) for one, two in zip(*sides, strict=False)):
-            cause = f"{out.suffix} files keep no such times"
-            raise InputError(out, cause, "give an output that ends in .mkv or .mp4, or --samples")
-
-
-def _alike(wanted: Track, found: Track, origin: float, other: float, shifted: bool) -> bool:
-    """Whether two tracks have the same times.
-
-    Args:
-        origin, other: of the first picture of each.
-        shifted: all is later by the same, so that the same start is enough where packets were framed in another way.
-    """
-    times = [np.asarray(wanted.times) - origin, np.asarray(found.times) - other]
-    if len(wanted.times) != len(found.times):
-        if not shifted:
-            return False
-        times = [np.array([np.nanmin(each)]) for each in times]
-    apart = np.abs(times[0] - times[1])
-    known = apart[~np.isnan(apart)]
-    return bool(len(known)) and bool(known.max() <= ROUNDING)

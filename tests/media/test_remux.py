@@ -12,7 +12,7 @@ import pytest
 from av.container import OutputContainer
 from av.stream import Disposition
 
-from syncnet_lib.media import retime
+from syncnet_lib.media import retime, tracks
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.correction import Cure
 from tests import clockclip
@@ -95,7 +95,7 @@ def test_what_a_camera_wrote_stays(tmp_path: Path) -> None:
     with av.open(str(out)) as copy:
         assert METADATA.items() <= copy.metadata.items()
         assert "timecode" in [key for stream in copy.streams.data for key in stream.metadata]
-        shown, heard = (next(each for each in retime.tracks(out) if each.kind == kind) for kind in ("video", "audio"))
+        shown, heard = (next(each for each in tracks.read(out) if each.kind == kind) for kind in ("video", "audio"))
         begun = Fraction(copy.streams.video[0].start_time or 0) * (copy.streams.video[0].time_base or 0)
         second = copy.chapters()[1]
         assert second["time_base"] is not None
