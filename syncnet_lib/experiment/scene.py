@@ -79,6 +79,7 @@ def of_clip(folder: Path, source: Path, first: int, length: int, model: Path) ->
         "coefficients": mfcc.shape[1],
         "smooth": scoring.FRAME_MEDIAN,
         "start": start / FPS,
+        "level": float(np.nanmedian(means)),
         "offset": scoring.offset(means),
         "confidence": scoring.confidence(means),
         "sure": threshold.needed(len(distances)) if threshold else None,

@@ -72,7 +72,6 @@ class Player {
     this.speech = values(Uint8Array, scene.speech);
     this.windows = this.distances.length / scene.shifts;
     this.middle = (scene.shifts - 1) / 2;
-    this.level = median(Array.from({ length: scene.shifts }, (_, n) => this.mean(n)));
     this.maps = { distances: this.mapOfDistances(), mfcc: this.mapOfFeatures() };
     this.find('shift').max = this.middle;
     this.find('shift').min = -this.middle;
@@ -85,15 +84,6 @@ class Player {
     this.draw();
   }
 
-  /** The mean over the windows at a column of shifts. */
-  mean(column) {
-    let [sum, count] = [0, 0];
-    for (let n = column; n < this.distances.length; n += this.scene.shifts) {
-      if (!Number.isNaN(this.distances[n])) { sum += this.distances[n]; count++; }
-    }
-    return count ? sum / count : NaN;
-  }
-
   /** Distances of the windows with the sound moved by so many frames: column i meets sound that is i - middle later. */
   column(shift) {
     return Array.from({ length: this.windows }, (_, n) => this.distances[n * this.scene.shifts + this.middle - shift]);
@@ -101,7 +91,7 @@ class Player {
 
   /** Confidence of single windows with the sound where it is, as `scoring.frame_confidence` has it for the best shift. */
   confidences() {
-    const raw = this.column(this.shift).map((distance) => this.level - distance);
+    const raw = this.column(this.shift).map((distance) => this.scene.level - distance);
     const half = (this.scene.smooth - 1) / 2;
     return raw.map((value, n) => (Number.isNaN(value) ? NaN : median(raw.slice(Math.max(n - half, 0), n + half + 1))));
   }
@@ -321,7 +311,7 @@ class Player {
     context.fillStyle = colours.false;
     context.fillRect(x(this.moment) - 1, GAP - 6, 2, this.bottom - GAP + 6);
     const distance = this.column(this.shift)[this.window];
-    const confidence = this.level - distance;
+    const confidence = this.scene.level - distance;
     this.find('time').textContent = `${(this.scene.start + this.moment).toFixed(2)} s`;
     this.find('near').textContent = Number.isNaN(distance) ? '–' : distance.toFixed(2);
     this.find('now').textContent = Number.isNaN(confidence) ? '–' : confidence.toFixed(2).replace('-', '−');
