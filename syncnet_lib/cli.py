@@ -482,7 +482,7 @@ def _write_report(
         done = [(name, each) for name, each in zip(names, outcomes, strict=True) if not isinstance(each, Failure)]
         batch.write_pages([(source[each.path], made / f"{name}.html", each) for name, each in done])
         for name, each in done:
-            files.write_bytes(made / f"{name}.markers.{markers}", _markers(each, markers).encode())
+            files.write_bytes(made / f"{name}.markers.{markers}", _markers(each, source[each.path], markers).encode())
             files.write_bytes(made / f"{name}.rttm", report.rttm(each).encode())
         index = pages.index_page([(each, f"{name}.html") for name, each in zip(names, outcomes, strict=True)])
         files.write_bytes(made / "index.html", index.encode())
@@ -490,7 +490,7 @@ def _write_report(
     print(f"{folder / 'index.html'}: the report", file=sys.stderr)
 
 
-def _markers(result: "Result", kind: str) -> str:
+def _markers(result: "Result", video: Path, kind: str) -> str:
     """The editor markers of a video."""
     from syncnet_lib.measurement import report
 
@@ -498,7 +498,7 @@ def _markers(result: "Result", kind: str) -> str:
         return report.markers(result)
     from syncnet_lib.measurement import editor
 
-    return editor.markers(result, kind)
+    return editor.markers(result, video, kind)
 
 
 def _say(result: "Result", name: str) -> None:

@@ -210,8 +210,9 @@ def test_a_report_of_a_video_whose_name_is_no_text(syncnet, late, tmp_path):
     odd = os.fsencode(tmp_path) + b"/a\xff\x01.mp4"
     shutil.copy(late / "late.mp4", odd)
     folder = tmp_path / "report"
-    assert syncnet("offset", os.fsdecode(odd), "--report", folder)[0] == 0
+    assert syncnet("offset", os.fsdecode(odd), "--report", folder, "--markers", "edl")[0] == 0
     (page,) = folder.glob("1-*.html")
+    assert "/a%FF%01.mp4\n" in next(folder.glob("*.edl")).read_text(), "the file itself, not what is shown of its name"
     assert page.name == r"1-a\xff_.html"
     assert "data:image/jpeg;base64," in page.read_text()
     (case,) = ElementTree.parse(folder / "junit.xml").getroot()

@@ -9,7 +9,7 @@ from pathlib import Path
 import opentimelineio as otio
 from opentimelineio.opentime import RationalTime, TimeRange, from_seconds, from_timecode
 
-from syncnet_lib.errors import InputError
+from syncnet_lib.errors import InputError, printable
 from syncnet_lib.measurement import report
 from syncnet_lib.measurement.result import Compliance, Result
 
@@ -25,11 +25,12 @@ SAME = 0.01
 """Pictures a second by which a rate of six digits may differ from that of a time code."""
 
 
-def markers(result: Result, kind: str) -> str:
+def markers(result: Result, video: Path, kind: str) -> str:
     """The text of a file.
 
     Args:
         result: of the video.
+        video: its file, which the link leads to whatever bytes its name has; `result.path` is how it is shown.
         kind: one of `ADAPTERS`.
 
     Raises:
@@ -43,8 +44,8 @@ def markers(result: Result, kind: str) -> str:
     first = found[0].segment
     start = from_timecode(first.start_timecode, rate) - from_seconds(first.start_s, rate).round()
     whole = TimeRange(start, from_seconds(found[-1].segment.end_s, rate).round())
-    name = Path(result.path).name
-    source = otio.schema.ExternalReference(Path(result.path).absolute().as_uri(), whole)
+    name = printable(Path(result.path).name, "_")  # a line of an EDL
+    source = otio.schema.ExternalReference(video.absolute().as_uri(), whole)
     clip = otio.schema.Clip(name, source, whole)
     for event in found:
         begin = from_timecode(event.segment.start_timecode, rate)
