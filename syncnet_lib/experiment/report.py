@@ -12,7 +12,7 @@ import pandas as pd
 
 from syncnet_lib import parallel
 from syncnet_lib.dataset import clips, sources
-from syncnet_lib.experiment import config, known_noise, mlflow_log, playable, scene
+from syncnet_lib.experiment import config, known_noise, mlflow_log, playable, stills
 from syncnet_lib.media.clock import FPS, FRAME_MS
 from syncnet_lib.plots.page import Film
 from syncnet_lib.training.refinement import DUBBED, KEPT, OFF_SYNC
@@ -102,11 +102,11 @@ def _film(data: Path, clip: pd.Series, source: Path | None) -> tuple[bytes, byte
     and None where they are long, too."""
     middle = clip.frames // 2
     if source and source.suffix == ".mp4" and source.is_file() and source.stat().st_size <= MOST_BYTES:
-        return source.read_bytes(), b"".join(scene.pictures(source, clip.start_frame + middle, 1))
+        return source.read_bytes(), b"".join(stills.of_video(source, clip.start_frame + middle, 1))
     folder = data / "clips" / str(clip.name)
     if clip.frames > MOST_FRAMES:
         return None
-    return playable.video(folder), scene.jpeg(np.array(clips.load(folder).mouth[middle]))
+    return playable.video(folder), stills.jpeg(np.array(clips.load(folder).mouth[middle]))
 
 
 def about(root: Path) -> dict[str, str]:

@@ -5,25 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
 
-from syncnet_lib.dataset import clips, video
+from syncnet_lib.dataset import clips
 from syncnet_lib.errors import InputError
+from syncnet_lib.experiment import stills
 from syncnet_lib.files import cached
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from syncnet_lib.media.decode import Picture
 from syncnet_lib.media.features import MFCC_PER_FRAME, WINDOW_FRAMES
 from syncnet_lib.model import checkpoint, header, scoring
 from syncnet_lib.model.embed import embed_clip
 
 LENGTH = 30 * FPS
 """Frames that are shown at a time, 30 s: more fills a browser's memory, and a line of a screen holds no more."""
-LOOKED_FOR = 120 * FPS
-"""Frames into a video up to which its pictures are fetched, which are decoded from its beginning: seconds of work."""
-PICTURE_HEIGHT = 270
-"""Pixels of a picture of the video."""
 
 load = cached(checkpoint.load)
 """A checkpoint that is loaded once."""
@@ -85,47 +79,10 @@ def of_clip(folder: Path, source: Path, first: int, length: int, model: Path) ->
         "sure": threshold.needed(len(distances)) if threshold else None,
         "shifts": distances.shape[1],
         "first": first,
-        "mouths": [jpeg(mouth) for mouth in mouths],
-        "pictures": pictures(source, start, len(mouths)),
+        "mouths": [stills.jpeg(mouth) for mouth in mouths],
+        "pictures": stills.of_video(source, start, len(mouths)),
         "sound": clip.samples[first * SAMPLES_PER_FRAME :][: len(mouths) * SAMPLES_PER_FRAME].tobytes(),
         "mfcc": mfcc.astype("<f4").tobytes(),
         "speech": clip.speech[first : first + length].astype(np.uint8).tobytes(),
         "distances": distances.astype("<f4").tobytes(),
     }
-
-
-def pictures(source: Path, start: int, count: int) -> list[bytes]:
-    """JPEGs of the frames of a video; none where it is gone, is itself no more than crops, or would take long.
-
-    Args:
-        source: the video.
-        start, count: frames on the 25 Hz grid.
-    """
-    if start + count > LOOKED_FOR:
-        return []
-    codes: list[bytes] = []
-    last = None
-    try:
-        for picture in itertools.islice(video.pictures(source), start, start + count):
-            # What the grid shows twice comes as the same object twice.
-            codes.append(codes[-1] if picture is last else jpeg(_small(picture)))
-            last = picture
-    except InputError:
-        return []
-    return codes
-
-
-def _small(picture: Picture) -> UInt8[np.ndarray, "height width 3"]:
-    pixels = picture.rgb
-    height = min(PICTURE_HEIGHT, pixels.shape[0])
-    size = max(1, round(height * pixels.shape[1] / pixels.shape[0])), height
-    return cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-
-
-def jpeg(pixels: UInt8[np.ndarray, "height width *bgr"]) -> bytes:
-    """A picture as JPEG.
-
-    Args:
-        pixels: gray, or blue, green and red.
-    """
-    return cv2.imencode(".jpg", pixels)[1].tobytes()

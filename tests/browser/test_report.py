@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from syncnet_lib import files
-from syncnet_lib.experiment import scene
+from syncnet_lib.experiment import stills
 from syncnet_lib.plots import page, sheet, training, verdicts
 from tests.plots.examples import CURVE, METRICS, timing
 
@@ -26,7 +26,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files.write_bytes(folder / "figures" / "result.png", page.png(verdicts.result(METRICS, {"base": CURVE}, "found")))
     files.write_bytes(folder / "figures" / "train" / "phases.png", page.png(training.phase_bars(timing())))
     files.write_bytes(folder / "html" / "train.html", sheet.document("train", "<h1>executed</h1>").encode())
-    poster = scene.jpeg(np.zeros((24, 32), np.uint8))
+    poster = stills.jpeg(np.zeros((24, 32), np.uint8))
     films = [page.Film(b"", poster, f"kept: {number}", "clear minimum at +0 frames") for number in range(4)]
     about = {"packages": "torch 2, " * 20, "machine": "a processor"}
     made = page.experiment(folder, {"corpus": "3 videos", "extract": "3 clips"}, films, about)
