@@ -208,10 +208,10 @@ def _mono(blocks: Iterable[_Block], cursor: int, report: Report) -> Iterator[Int
         report: gets a note where a portion is not the mix, unless the one before was not for the same reason.
     """
     held: list[_Block] = []
-    told = ""
+    length, told = 0, ""
     for block in itertools.chain(blocks, [None]):
         other = block is None or (block.names and held and block.names != held[0].names)
-        if held and (other or sum(len(each.mix) for each in held) >= PORTION):
+        if held and (other or length >= PORTION):
             samples, why = _joined(held)
             if why and why != told:
                 time = max(cursor, 0) / SAMPLE_RATE
@@ -219,9 +219,10 @@ def _mono(blocks: Iterable[_Block], cursor: int, report: Report) -> Iterator[Int
             told = why
             yield samples
             cursor += len(samples)
-            held = []
+            held, length = [], 0
         if block is not None and (held or block.channels is not None):
             held.append(block)
+            length += len(block.mix)
         elif block is not None:
             yield block.mix
             cursor += len(block.mix)
