@@ -15,7 +15,7 @@ import torch
 from syncnet_lib import files, imports
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.model import checkpoint, scoring
+from syncnet_lib.model import checkpoint, header, scoring
 from syncnet_lib.model.device import native_precision
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.prepare import prepare_mfcc
@@ -191,10 +191,11 @@ def _sampler(train: Split, settings: TrainSettings, seed: int) -> Sampler:
 def _new_model(train: Split, settings: TrainSettings, seed: int, init: Path | None) -> SyncNet:
     torch.manual_seed(seed)
     if init:
+        spec = header.read(init).spec  # `paper` is half a gigabyte to load
+        if spec != SPECS[settings.model]:
+            cause = f"its network is {spec.name}, and train.model is {settings.model}"
+            raise InputError(f"train.init: {settings.init}", cause, f"set train.model: {spec.name}")
         model = checkpoint.load(init)
-        if model.spec != SPECS[settings.model]:
-            cause = f"its network is {model.spec.name}, and train.model is {settings.model}"
-            raise InputError(f"train.init: {settings.init}", cause, f"set train.model: {model.spec.name}")
         model.log_scale.requires_grad_(settings.loss == "matching")
         return model  # with the mean and deviation of the audio that its weights are used to
     model = SyncNet(settings.model)
