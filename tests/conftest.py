@@ -58,6 +58,29 @@ def pytest_configure(config: pytest.Config) -> None:
     own.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(own)
 
+    if "PYTEST_XDIST_WORKER" not in os.environ and not list(ROOT.glob("tests/*/__pycache__")):
+        os.environ[UNCOMPILED] = "1"
+
+
+UNCOMPILED = "SYNCNET_TESTS_UNCOMPILED"
+"""Environment: set by a run of a fresh clone, in which nothing that tests import has been compiled."""
+
+
+@contextmanager
+def _compiled_by_one(base: Path) -> Iterator[None]:
+    """In a fresh clone one process collects the tests first, and compiles all that they import: others, which would
+    compile the same at the same time, wait for it. What checks the types needs the other processor meanwhile."""
+    from syncnet_lib.files import locked
+
+    if UNCOMPILED in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
+        done = base.parent / "compiled"
+        with locked(base.parent / "compiling.lock"):
+            if not done.exists():
+                yield
+                done.touch()
+                return
+    yield
+
 
 _start_kernel = nbval.kernel.start_new_kernel
 
@@ -78,11 +101,12 @@ nbval.kernel.start_new_kernel = _start_kernel_twice
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
     """No search for garbage while all is imported: it stays, and walking through it takes a seventh of the time."""
     gc.disable()
     try:
-        return (yield)
+        with _compiled_by_one(session.config._tmp_path_factory.getbasetemp()):
+            return (yield)
     finally:
         gc.freeze()
         gc.enable()
