@@ -35,6 +35,8 @@ TRIAL = "SYNCNET_TRIAL"
 """Environment: name of the trial of that sweep, by which its run is found again after a kill."""
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED", "BAD_REQUEST")
 """Answers of MLflow that a later attempt would get again."""
+DATA = "data."
+"""Before the path of an input in the name of the tag that holds its hash."""
 NAMED = 4
 """Most parameters in the name of a run."""
 
@@ -165,7 +167,7 @@ def start(
             tags["filtered_by"] = str(teacher.run_id)
         run_id = client.create_run(experiment_id, tags=tags).info.run_id
         client.log_batch(run_id, params=[Param(name, str(value)) for name, value in settings.items()])
-        client.log_inputs(run_id, datasets=_datasets(stage, root))
+        client.log_inputs(run_id, datasets=_datasets(tags))
     return _open(Run(client, run_id, root))
 
 
@@ -333,7 +335,7 @@ def origin(stage: str, root: Path) -> dict[str, str]:
     if experiment := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.exp"] = experiment
     for path, md5 in _data(stage, root).items():
-        tags[f"data.{path}"] = md5
+        tags[f"{DATA}{path}"] = md5
     return tags
 
 
@@ -361,11 +363,12 @@ def _data(stage: str, root: Path) -> dict[str, str]:
     return {path: made[path] for path in inputs if path in made}
 
 
-def _datasets(stage: str, root: Path) -> "list[DatasetInput]":
-    """The data that a stage reads as MLflow shows datasets: path and hash."""
+def _datasets(tags: Mapping[str, str]) -> "list[DatasetInput]":
+    """The data that a stage reads, which `origin` has told, as MLflow shows datasets: path and hash."""
     from mlflow.entities import Dataset, DatasetInput
 
-    return [DatasetInput(Dataset(path, md5[:36], "dvc", path)) for path, md5 in _data(stage, root).items()]
+    read = {name.removeprefix(DATA): md5 for name, md5 in tags.items() if name.startswith(DATA)}
+    return [DatasetInput(Dataset(path, md5[:36], "dvc", path)) for path, md5 in read.items()]
 
 
 def _unfinished(client: "MlflowClient", experiment_id: str, stage: str) -> str:
