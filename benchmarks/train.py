@@ -7,6 +7,7 @@ The data are made on the spot. Windows a second of the small model are also give
 layers (`v2`) in the same run, since a machine's speed is not the code's.
 """
 
+import dataclasses
 import functools
 import json
 import tempfile
@@ -31,7 +32,7 @@ from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.size import size_of
 from syncnet_lib.model.spec import SPECS, ModelName
 from syncnet_lib.paths import ROOT
-from syncnet_lib.training import loop, timing
+from syncnet_lib.training import launch, loop, timing
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.timing import PHASES, PhaseTimer
 
@@ -124,6 +125,7 @@ def on_cpu(scratch: Path) -> dict:
         best = {name: max(rates[f"{name}_{precision}"] for precision in precisions) for name in ("small", "v2")}
         result[f"{kind}_small_over_v2"] = round(best["small"] / best["v2"], 1)
     result["side_by_side"] = side_by_side(scratch)
+    result["processes"] = in_processes(scratch)
     result["memory_mib"] = machine.peak_mib()
     result["roofline"] = roofline(
         {
@@ -153,6 +155,21 @@ def side_by_side(scratch: Path) -> dict:
             raise outcome
         found.append(outcome)
     return {"windows_per_s": round(sum(rate for rate, _ in found)), "memory_mib": max(peak for _, peak in found)}
+
+
+def in_processes(scratch: Path) -> dict:
+    """Windows a second of one training: BatchNorm over a whole batch, over its halves, and a process for each."""
+    split = studies.make_split(scratch / "together", 48, 75, SPECS["small"], 0)
+    val = dataclasses.replace(split, index=split.index.head(1))
+    cpu, rates = torch.device("cpu"), {}
+    for name, parts, processes in (("whole", 1, 1), ("halves", 2, 1), ("two_processes", 2, 2)):
+        settings = TrainSettings(epochs=5, validate_every=5, norm_parts=parts, processes=processes)
+        timer = PhaseTimer(cpu)
+        for _ in launch.fit(split, val, settings, 0, cpu, scratch / name, timer):
+            pass
+        table = timer.table()
+        rates[name] = round(timing.summarise(table[table.epoch > 1], settings.batch_size)["samples_per_s"])
+    return rates
 
 
 @torch.inference_mode()

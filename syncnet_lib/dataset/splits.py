@@ -180,14 +180,12 @@ class Split:
         mfcc: 4 steps a frame; variant 0 is the audio as it is.
         index: a row a clip: `clip_id`, `start`, `frames`, ...
         kept: the windows that may serve as positives, by first frame.
-        folder: where it was opened, so that another process can open it too.
     """
 
     frames: UInt8[np.ndarray, "frames height width *colours"]
     mfcc: Float32[np.ndarray, "warps steps 13"]
     index: pd.DataFrame
     kept: Bool[np.ndarray, "frames"]
-    folder: Path | None = None
 
     @classmethod
     def open(cls, folder: Path) -> "Split":
@@ -200,7 +198,28 @@ class Split:
         kept = np.zeros(len(frames), bool)
         for start, count in zip(index.start, index.frames - WINDOW_FRAMES, strict=True):
             kept[start : start + count] = True
-        return cls(frames, mfcc, index, kept, folder)
+        return cls(frames, mfcc, index, kept)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the crops are a file, which another process can open."""
+        return isinstance(_Mapped.of(self.frames), _Mapped)
+
+    def write(self, folder: Path) -> None:
+        """Write what `open` opens, but for `kept`; arrays that are files become links to them.
+
+        Args:
+            folder: a new one.
+        """
+        folder.mkdir(parents=True)
+        for name in ("frames", "mfcc"):
+            array, path = getattr(self, name), folder / f"{name}.npy"
+            found = _Mapped.of(array)
+            if isinstance(found, _Mapped):
+                path.symlink_to(found.path.absolute())
+            else:
+                np.save(path, array)
+        self.index.to_parquet(folder / "index.parquet")
 
     def __getstate__(self) -> dict[str, Any]:
         """For another process: arrays that are mapped files go by their names."""

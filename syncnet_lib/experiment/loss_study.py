@@ -23,7 +23,6 @@ from syncnet_lib.training import loaders, loop, loss
 from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
-from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.sampling import Sampler
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.step import Step
@@ -276,7 +275,7 @@ def train(
     optimiser = AdamW(parameters, chosen.lr, DEFAULT.weight_decay)
     sampler = Sampler(split, chosen.batch_size, DEFAULT.samples_per_clip, chosen.kind, seed)
     batches = loaders.Resident.load(split, model.spec, device).batches(map(sampler.epoch, itertools.count(1)))
-    random, timer = SharedRandom(torch.Generator().manual_seed(seed)), PhaseTimer(device)
+    generator, timer = torch.Generator().manual_seed(seed), PhaseTimer(device)
     update = HeadStep(
         model,
         optimiser,
@@ -296,7 +295,7 @@ def train(
         timer.at(1, step)
         update.progress = step / total
         optimiser.lr = loop.learning_rate(step, total, chosen.lr)
-        values.append(update(batch, random, timer))
+        values.append(update(batch, generator, timer))
         if (step + 1) % every == 0 or step + 1 == total:
             yield step + 1, float(torch.stack(values).mean()), model.eval(), head
             values = []

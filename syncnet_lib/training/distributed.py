@@ -1,14 +1,16 @@
 """Distributed training: several processes (ranks) train one model, each on its part of every batch.
 
-They give what one process with the whole batch gives, but for rounding and dropout: the draws and their augmentation
-are those of the whole batch, losses and gradients are averaged, and BatchNorm takes its statistics over all parts.
+They give what one process gives, but for rounding. A batch falls into equal pieces; augmentation, dropout and the
+statistics of BatchNorm are those of a piece, whoever computes it, so that ranks share no more than losses and
+gradients. Where there are more ranks than parts for BatchNorm (`norm_parts`), which takes GPUs, these statistics are
+shared too.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,38 +24,65 @@ from syncnet_lib.training.sampling import Draw
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which rank this process is, and how many there are (the world size)."""
+    """Which rank this process is, how many there are (the world size), and into how many parts BatchNorm divides a
+    batch."""
 
     rank: int = 0
     world: int = 1
+    parts: int = 1
 
     @classmethod
-    def here(cls) -> "Ranks":
-        """Those of the process group that this process has joined; rank 0 of 1 where it has joined none."""
-        return cls(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else cls()
+    def here(cls, parts: int = 1) -> "Ranks":
+        """Those of the process group that this process has joined; rank 0 of 1 where it has joined none.
+
+        Args:
+            parts: `norm_parts`.
+        """
+        return cls(dist.get_rank(), dist.get_world_size(), parts) if dist.is_initialized() else cls(parts=parts)
 
     @property
     def first(self) -> bool:
         """Whether this is rank 0, which alone writes files and validates."""
         return self.rank == 0
 
+    @property
+    def pieces(self) -> int:
+        """Pieces of a batch that are computed one by one, by all ranks together."""
+        return max(self.parts, self.world)
+
+    @property
+    def own(self) -> range:
+        """The numbers of this rank's pieces."""
+        each = self.pieces // self.world
+        return range(self.rank * each, (self.rank + 1) * each)
+
     def barrier(self) -> None:
         """Wait until every rank has come here."""
         if self.world > 1:
             dist.barrier()
 
-    def check(self, runs: int) -> None:
-        """Refuse a batch that does not fall into equal parts.
+    def check(self, runs: int, windows: int, device: torch.device) -> None:
+        """Refuse a batch that does not fall into equal pieces.
 
         Args:
             runs: of audio in a batch; what belongs to one run stays together.
+            windows: in a batch.
+            device: that trains.
 
         Raises:
-            InputError: they do not divide by the number of ranks.
+            InputError: they do not divide by the number of pieces, a piece is a single window, or ranks would have to
+                share statistics on a CPU.
         """
-        if runs % self.world:
-            cause = f"{runs} clips or pairs a batch do not fall into {self.world} equal parts"
-            raise InputError("train.batch_size", cause, "choose a multiple")
+        shared = self.parts == 1 and device.type == "cuda"
+        if self.parts % self.world and not shared:
+            cause = f"{self.parts} is not divisible by {self.world} training processes"
+            raise InputError("train.norm_parts", cause, f"choose a multiple of {self.world}, or lower train.processes")
+        if runs % self.pieces:
+            cause = f"{runs} clips or pairs a batch do not fall into {self.pieces} equal parts"
+            raise InputError("train.batch_size", cause, "choose a multiple, or lower train.norm_parts")
+        if windows // self.pieces < 2:
+            cause = f"{windows} windows a batch leave one for each of {self.pieces} parts, which has no deviation"
+            raise InputError("train.batch_size", cause, "raise it, or lower train.norm_parts")
 
     def part(self, draw: Draw) -> Draw:
         """This rank's part of a draw: consecutive runs, so that the parts of all ranks in order are the draw."""
@@ -67,6 +96,15 @@ class Ranks:
             values = values / self.world
         return values
 
+    @torch.no_grad()
+    def settle(self, model: nn.Module) -> None:
+        """Give every rank's model the running means and variances of all of a batch's pieces: they are linear in those
+        of the ranks, so that it is enough to average them before the model is used."""
+        if self.world > 1:
+            for buffer in model.buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(self.mean(buffer))
+
     def broadcast(self, value: Any) -> Any:
         """The value of rank 0, on every rank."""
         box = [value]
@@ -79,8 +117,8 @@ class Ranks:
         if self.world == 1:
             return model
         device = next(model.parameters()).device
-        share_norms(model)
-        # Running means are the same everywhere, since the statistics are.
+        if self.world > self.parts:
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # the very weights, which the optimiser has already
         return DistributedDataParallel(model, [device] if device.type == "cuda" else None, broadcast_buffers=False)
 
 
@@ -102,64 +140,3 @@ def joined(device: str) -> Iterator[torch.device]:
         yield where
     finally:
         dist.destroy_process_group()
-
-
-class _Sum(torch.autograd.Function):
-    """Sum over all processes, in both directions."""
-
-    @staticmethod
-    def forward(_context: Any, values: Tensor) -> Tensor:
-        total = values.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_context: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone()
-        dist.all_reduce(total)
-        return total
-
-
-class _SharedNorm(nn.modules.batchnorm._BatchNorm):
-    """BatchNorm over the parts of all processes. torch's own `SyncBatchNorm` does the same, but only on GPUs."""
-
-    def _check_input_dim(self, input: Tensor) -> None:
-        pass
-
-    def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(input)
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.momentum is not None
-        over = [axis for axis in range(input.dim()) if axis != 1]
-        world = dist.get_world_size()
-        values = input.float()
-        sums = torch.stack([values.mean(over), values.square().mean(over)])
-        mean, square = cast(Tensor, _Sum.apply(sums)) / world
-        variance = square - mean.square()
-        with torch.no_grad():
-            count = world * input.numel() // input.shape[1]
-            self.running_mean.lerp_(mean, self.momentum)
-            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
-        scale = self.weight * (variance + self.eps).rsqrt()
-        shift = self.bias - mean * scale
-        shape = [1, -1] + [1] * (input.dim() - 2)
-        return (values * scale.view(shape) + shift.view(shape)).to(input.dtype)
-
-
-def share_norms(model: nn.Module) -> None:
-    """Let every BatchNorm of a model take its statistics over all processes; names and weights stay what they are."""
-    for parent in model.modules():
-        for name, child in parent.named_children():
-            if not isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-                continue
-            kind = nn.SyncBatchNorm if child.weight.is_cuda else _SharedNorm
-            shared = kind(child.num_features, child.eps, child.momentum, device=child.weight.device)
-            # The very tensors, not copies: the optimiser has them already.
-            shared.weight, shared.bias = child.weight, child.bias
-            for buffer, tensor in child.named_buffers():
-                setattr(shared, buffer, tensor)
-            setattr(parent, name, shared.train(child.training))

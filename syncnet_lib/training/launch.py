@@ -8,9 +8,12 @@ training (`Job`):
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -20,9 +23,9 @@ from typing import Literal
 import numpy as np
 import torch
 
+from syncnet_lib import files, parallel
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
-from syncnet_lib.files import scratch
 from syncnet_lib.settings import Settings
 from syncnet_lib.training import distributed, loop
 from syncnet_lib.training.settings import TrainSettings
@@ -49,6 +52,8 @@ class Job(Settings):
     """File of numpy, (F,) bool: the windows that may serve as positives; None for all of them."""
     init: str | None = None
     """The checkpoint that `train.init` names; None for random weights."""
+    parent: int | None = None
+    """Process that reads what rank 0 prints, and without which the training ends; None for a training of its own."""
 
 
 def fit(
@@ -77,20 +82,21 @@ def fit(
     """
     settings = loop.resolve(settings, train, device)
     processes = int(settings.processes)
-    if processes > 1 and train.folder is None:
-        warnings.warn("a split with moved audio is in the memory of this process, which trains alone", stacklevel=2)
+    if processes > 1 and not (train.mapped and val.mapped):
+        warnings.warn("a split is in the memory of this process, which trains alone", stacklevel=2)
         processes = 1
     if processes < 2:
         yield from loop.fit(train, val, settings, seed, device, state_dir, timer, workers, init)
         return
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise InputError("train.processes", f"{processes} on {torch.cuda.device_count()} GPUs", "use auto")
-    assert train.folder is not None
-    with scratch() as folder:
+    with files.scratch() as folder:
         job_file, kept = Path(folder, "job.json"), Path(folder, "kept.npy")
         np.save(kept, train.kept)
+        for name, split in {"train": train, "val": val}.items():
+            split.write(Path(folder, name))
         job = Job(
-            pairs=str(train.folder.parent),
+            pairs=str(folder),
             state=str(state_dir),
             train=settings,
             seed=seed,
@@ -98,14 +104,15 @@ def fit(
             workers=workers,
             kept=str(kept),
             init=str(init) if init else None,
+            parent=os.getpid(),
         )
         job_file.write_text(job.model_dump_json())
-        for record in _torchrun(processes, job_file):
+        for record in _torchrun(processes, job_file, job.device):
             timer.restore([*timer.rows(), *record["timing"]])
             yield Epoch(**record["epoch"])
 
 
-def _torchrun(processes: int, job_file: Path) -> Iterator[dict]:
+def _torchrun(processes: int, job_file: Path, device: str) -> Iterator[dict]:
     """Start the processes of a job, and give what rank 0 prints, a record an epoch.
 
     Raises:
@@ -113,12 +120,16 @@ def _torchrun(processes: int, job_file: Path) -> Iterator[dict]:
         RuntimeError: a process failed otherwise.
     """
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    # By default torchrun makes a folder for logs, though nothing is logged, and leaves it.
-    own = ["--log-dir", str(job_file.parent), "-m", "syncnet_lib.training.launch", str(job_file)]
-    command = [*torchrun, *own]
+    # All ranks are here, so that this machine needs no name that can be looked up. By default torchrun makes a folder
+    # for logs, though nothing is logged, and leaves it.
+    here = ["--local-addr=127.0.0.1", f"--log-dir={job_file.parent}"]
+    command = [*torchrun, *here, "-m", "syncnet_lib.training.launch", str(job_file)]
+    environment = dict(os.environ)
+    if device == "cpu":
+        environment[parallel.THREADS[0]] = str(max(1, parallel.cores() // processes))
     refusal = None
     with tempfile.TemporaryFile("w+") as log:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process:
             assert process.stdout is not None
             try:
                 for line in process.stdout:
@@ -137,6 +148,13 @@ def _torchrun(processes: int, job_file: Path) -> Iterator[dict]:
         raise RuntimeError(f"a training process failed\n{trace}")
 
 
+def _end_without(parent: int) -> None:
+    """End this process when another one has ended, which, killed, cannot tell it to."""
+    while files.process_lives(parent):
+        time.sleep(0.2)
+    os._exit(1)
+
+
 def main(job_file: str) -> int:
     """One of the processes that torchrun starts; rank 0 prints a line of JSON an epoch.
 
@@ -151,6 +169,8 @@ def main(job_file: str) -> int:
     except (OSError, ValueError, InputError) as error:
         print(f"{job_file}: no job can be read from it ({error})", file=sys.stderr)
         return 2
+    if job.parent is not None:
+        threading.Thread(target=_end_without, args=[job.parent], daemon=True).start()
     with distributed.joined(job.device) as device:
         first = distributed.Ranks.here().first
         try:

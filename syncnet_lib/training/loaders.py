@@ -65,6 +65,18 @@ class Batch:
         sides = (None if side is None else torch.from_numpy(side) for side in (draw.label, draw.target, draw.mask))
         return cls(draw, video, audio, mean, *sides)
 
+    def runs(self, first: int, last: int) -> "Batch":
+        """A part of the batch: these runs of audio with their video windows, as `Draw.runs`.
+
+        Args:
+            first, last: of the runs, the last one not included.
+        """
+        each = len(self.video) // len(self.audio)
+        mean = None if self.mean is None else self.mean[first:last]
+        return Batch.of(
+            self.draw.runs(first, last), self.video[first * each : last * each], self.audio[first:last], mean
+        )
+
     def to(self, device: torch.device) -> "Batch":
         """The same on a device; copies from pinned memory do not wait."""
         fields = ("video", "audio", "mean", "label", "target", "mask")

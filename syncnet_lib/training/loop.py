@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from syncnet_lib import files, imports
+from syncnet_lib import files, imports, parallel
 from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.model import checkpoint, header, scoring
@@ -23,7 +24,6 @@ from syncnet_lib.model.spec import SPECS
 from syncnet_lib.training import loaders, state, threshold
 from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.distributed import Ranks
-from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.sampling import Sampler
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.state import STATE, Epoch
@@ -33,6 +33,12 @@ from syncnet_lib.training.validation import split_distances
 
 BEST = "best.safetensors"
 """In the state's folder: the weights of the best validation so far."""
+TRAINING_SHARE = 2**30
+"""Bytes of a process that trains `small` in the default batch, without its clips (`memory_mib` of
+`python -m benchmarks.train`)."""
+LEAST_WINDOWS = 30_000
+"""Windows of a training on a CPU from which on more processes pay: they start in some 5 s, and save a fifth of the time
+that one takes, which trains on some 900 windows a second (`processes` of `python -m benchmarks.train`)."""
 WARM_UP = 0.03
 """Share of all steps over which the learning rate rises."""
 
@@ -66,9 +72,25 @@ def resolve(settings: TrainSettings, split: Split, device: torch.device) -> Trai
         known["precision"] = native_precision(device)
     if settings.loader == "auto":
         known["loader"] = loaders.choose(split, SPECS[settings.model], device)
+    parts = settings.norm_parts
+    if parts == "auto":
+        two = device.type == "cpu" and settings.model == "small" and settings.runs % 2 == 0 and settings.batch_size > 2
+        known["norm_parts"] = parts = 2 if two else 1
     if settings.processes == "auto":
-        known["processes"] = torch.cuda.device_count() if device.type == "cuda" else 1
+        known["processes"] = torch.cuda.device_count() if device.type == "cuda" else _processes(settings, parts, split)
     return settings.model_copy(update=known)
+
+
+def _processes(settings: TrainSettings, parts: int, split: Split) -> int:
+    """Processes on a CPU: one a part, as far as there are cores and memory for them."""
+    brief = settings.epochs * len(split.index) * settings.samples_per_clip < LEAST_WINDOWS
+    if brief or settings.model != "small" or not split.mapped or os.name == "nt":
+        # Larger networks fill all cores by themselves; a split in this process's memory would have to be copied; torch
+        # for Windows has no torchrun that works without more.
+        return 1
+    share = TRAINING_SHARE + loaders.bytes_of(split, SPECS[settings.model])
+    most, _ = parallel.carried(min(parts, parallel.cores()), share, parallel.free_memory())
+    return max(count for count in range(1, most + 1) if parts % count == 0)
 
 
 def fit(
@@ -107,16 +129,23 @@ def fit(
             `init` is of another network.
         FloatingPointError: the loss is NaN or infinite; names step, clips and the last good state.
     """
-    ranks = Ranks.here()
     settings = resolve(settings, train, device)
+    ranks = Ranks.here(int(settings.norm_parts))
     sampler = _sampler(train, settings, seed)
-    ranks.check(settings.batch_size if sampler.kind == "pairs" else sampler.clips_per_batch)
+    ranks.check(settings.runs, settings.batch_size, device)
     model = _new_model(train, settings, seed, init).to(device)
     optimiser = AdamW(model.parameters(), settings.lr, settings.weight_decay)
     about: dict[str, Any] = {"settings": settings.model_dump(), "seed": seed}
     if init:
         about["init_sha256"] = files.sha256(init)
-    key = {**about, "world": ranks.world, "data": _digest(train), "code": imports.digest(["training.loop"])}
+    key = {
+        # Pieces decide, not who computes them: a training may go on in another number of processes.
+        **about,
+        "settings": settings.model_dump(exclude={"processes"}),
+        "pieces": ranks.pieces,
+        "data": _digest(train),
+        "code": imports.digest(["training.loop"]),
+    }
     if ranks.first:
         state.discard_unless(key, state_dir)
     ranks.barrier()
@@ -144,8 +173,7 @@ def fit(
             begin = time.perf_counter()
             model.train()
             epoch_seed = int(np.random.default_rng([seed, number]).integers(2**62))
-            torch.manual_seed(epoch_seed + ranks.rank)  # dropout
-            random = SharedRandom(torch.Generator().manual_seed(epoch_seed), ranks.rank, ranks.world)
+            generator = torch.Generator().manual_seed(epoch_seed)
             losses = []
             for at in range(steps):
                 timer.at(number, at)
@@ -153,12 +181,13 @@ def fit(
                 optimiser.lr = lr
                 with timer.phase("data"):
                     batch = next(batches)
-                losses.append(step(batch, random, timer))
+                losses.append(step(batch, generator, timer))
             values = ranks.mean(torch.stack(losses)).cpu()
             if not values.isfinite().all():
                 bad = int(values.isfinite().int().argmin())
                 raise FloatingPointError(_not_finite(train, sampler, number, bad, state_dir))
             epoch = Epoch(number, float(values.mean()), lr, 0.0)
+            ranks.settle(model)
             if number % settings.validate_every == 0 or number == settings.epochs:
                 epoch.validation = ranks.broadcast(_validate(model, val) if ranks.first else {})
                 epoch.best = epoch.validation["auc"] > best_auc

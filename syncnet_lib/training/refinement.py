@@ -227,7 +227,7 @@ def move(split: Split, moved: "pd.Series[float]") -> Split:
         mfcc[:, audio] = np.roll(mfcc[:, audio], round(delay * MFCC_PER_FRAME), axis=1)
         partner = np.arange(windows) - delay  # where the window's audio was before
         kept[start + np.flatnonzero((partner < 0) | (partner > windows - 1))] = False
-    return replace(split, kept=kept, mfcc=mfcc, index=split.index.assign(moved=delays), folder=None)
+    return replace(split, kept=kept, mfcc=mfcc, index=split.index.assign(moved=delays))
 
 
 def refined(split: Split, folder: Path) -> Split:

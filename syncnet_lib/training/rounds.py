@@ -30,9 +30,6 @@ from syncnet_lib.training.validation import embed_split, split_distances
 
 SETTLED = 0.01
 """Share of the clips whose verdict may still change from one round to the next when the rounds have settled."""
-TRAINING_SHARE = 2**30
-"""Bytes of a process that trains `small` in the default batch, without its clips (`memory_mib` of
-`python -m benchmarks.train`)."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +182,7 @@ def cross_fitted(training: Split, judged: Split, trainer: Trainer, settings: Fil
     judge = replace(trainer, settings=trainer.settings.model_copy(update=longer))
     # A core each: matrices as small as these gain less than the second core from a second thread.
     work = partial(_opinion, training=training, judged=judged, judge=judge, settings=settings)
-    share = TRAINING_SHARE + loaders.bytes_of(training, SPECS[judge.settings.model])
+    share = loop.TRAINING_SHARE + loaders.bytes_of(training, SPECS[judge.settings.model])
     workers = min(settings.folds, trainer.processes)
     found = {}
     outcomes = parallel.run(work, range(settings.folds), workers=workers, share=share, describe="networks that judge")

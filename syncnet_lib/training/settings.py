@@ -1,7 +1,7 @@
 """The sections `train` and `filter` of params.yaml: how a model is trained, and which positives it is trained on."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -95,8 +95,17 @@ class TrainSettings(Settings):
     """Of the forward pass; auto is bf16 where the device computes in it natively."""
     compile: bool = False
     """Compile the network with torch.compile, on a GPU with CUDA graphs."""
+    norm_parts: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Equal parts of a batch, over each of which BatchNorm takes its statistics [Hoffer17]; auto is 2 for `small` on a
+    CPU, where a batch falls into two, else 1."""
     processes: int | Literal["auto"] = "auto"
-    """Training processes (ranks); auto is one a GPU, and one on a CPU."""
+    """Training processes (ranks); auto is one a GPU and, on a CPU, one for each of `norm_parts` where it has cores and
+    memory for them."""
+
+    @property
+    def runs(self) -> int:
+        """Runs of audio in a batch, each with its windows: one a pair, or one a clip."""
+        return self.batch_size if self.loss == "contrastive" else max(1, self.batch_size // self.samples_per_clip)
 
     @property
     def augmentation(self) -> Strength | None:

@@ -17,7 +17,6 @@ from syncnet_lib.training.augment import augment
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
 from syncnet_lib.training.randomness import SharedRandom
-from syncnet_lib.training.sampling import Draw
 from syncnet_lib.training.settings import Strength
 from syncnet_lib.training.timing import PhaseTimer
 
@@ -28,7 +27,7 @@ class Step:
     Args:
         model: what is trained.
         optimiser: of its parameters.
-        ranks: the processes that share a batch.
+        ranks: the processes that share a batch, and its parts for BatchNorm.
         margin: of the contrastive loss.
         augmentation: how strongly windows are augmented; None for not at all.
         grad_clip: largest norm of the whole gradient; 0 does not clip.
@@ -50,7 +49,11 @@ class Step:
     ) -> None:
         self._model, self._optimiser = model, optimiser
         self._margin, self._augmentation, self._grad_clip, self._bf16 = margin, augmentation, grad_clip, bf16
+        self._ranks = ranks
         self._network: nn.Module = ranks.wrap(model)
+        self._shared = self._network
+        norms = (each for each in model.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm))
+        self._momenta = {norm: cast(float, norm.momentum) for norm in norms}
         self._compiled = compiled
         self._device = model.mfcc_mean.device
         if compiled:
@@ -58,12 +61,12 @@ class Step:
             mode = "reduce-overhead" if self._device.type == "cuda" else "default"
             self._network = cast(nn.Module, torch.compile(self._network, mode=mode))
 
-    def __call__(self, batch: Batch, random: SharedRandom, timer: PhaseTimer) -> Float[Tensor, ""]:
+    def __call__(self, batch: Batch, generator: torch.Generator, timer: PhaseTimer) -> Float[Tensor, ""]:
         """Make one step.
 
         Args:
-            batch: of the loader.
-            random: for the augmentation.
+            batch: of the loader, this rank's part.
+            generator: for augmentation and dropout, on the CPU, in the same state on every rank.
             timer: gets the phases.
 
         Returns:
@@ -73,7 +76,7 @@ class Step:
             InputError: no memory for the batch, with the size that fits; no compiler.
         """
         try:
-            return self._step(batch, random, timer)
+            return self._step(batch, generator, timer)
         except (RuntimeError, MemoryError) as error:
             # Where nothing is compiled, naming this class would import the compiler, for which there may be no memory.
             if self._compiled and isinstance(error, torch._dynamo.exc.BackendCompilerFailed):
@@ -81,27 +84,43 @@ class Step:
             if not _out_of_memory(error):
                 raise
         # Outside the handler: the exception holds what the failed step had computed.
-        asked, runs = len(batch.draw.video), len(batch.draw.audio)
-        fits = self._fitting_runs(batch, random, runs) * asked // runs
+        asked, runs, pieces = len(batch.draw.video), len(batch.draw.audio), len(self._ranks.own)
+        fits = self._fitting_runs(batch, generator, runs // pieces) * pieces * asked // runs
         cure = f"a batch of {fits} fits" if fits else "not even a small one fits: take a smaller model"
         raise InputError(f"train.batch_size on {self._device}", f"no memory for {asked} windows a process", cure)
 
-    def _step(self, batch: Batch, random: SharedRandom, timer: PhaseTimer) -> Tensor:
-        with timer.phase("transfer"):
-            batch = batch.to(self._device)
-        with timer.phase("forward"):
-            v, a = self._forward(batch, random)
-        with timer.phase("loss"):
-            value = self._loss(v, a, batch)
-        with timer.phase("backward"):
-            value.backward()
+    def _step(self, batch: Batch, generator: torch.Generator, timer: PhaseTimer) -> Tensor:
+        own, values = self._ranks.own, []
+        runs = len(batch.draw.audio) // len(own)
+        dropout = int(torch.randint(2**62, (), generator=generator))
+        state = generator.get_state()
+        for at, number in enumerate(own):
+            with timer.phase("transfer"):
+                piece = batch.runs(at * runs, (at + 1) * runs).to(self._device)
+            torch.manual_seed(dropout + number)
+            generator.set_state(state)  # each piece takes its part of the whole batch's random numbers
+            for norm, momentum in self._momenta.items():
+                # One after another, the pieces come to weigh in the running statistics what their mean would.
+                norm.momentum = momentum / (len(own) - momentum * (len(own) - 1 - at))
+            with self._averaged(at == len(own) - 1):
+                with timer.phase("forward"):
+                    v, a = self._forward(piece, SharedRandom(generator, number, self._ranks.pieces))
+                with timer.phase("loss"):
+                    value = self._loss(v, a, piece) / len(own)
+                with timer.phase("backward"):
+                    value.backward()
+            values.append(value.detach())
         with timer.phase("update"):
             if self._grad_clip:
                 # A rare large step costs the first epochs.
                 nn.utils.clip_grad_norm_(self._model.parameters(), self._grad_clip)
             self._optimiser.step()
             self._optimiser.zero_grad()
-        return value.detach()
+        return torch.stack(values).sum()
+
+    def _averaged(self, last: bool) -> AbstractContextManager[Any]:
+        """Ranks average their gradients after the last of their pieces alone."""
+        return nullcontext() if last or self._ranks.world == 1 else cast(Any, self._shared).no_sync()
 
     def _forward(self, batch: Batch, random: SharedRandom) -> tuple[Tensor, Tensor]:
         spec, video, audio = self._model.spec, batch.video, batch.audio
@@ -125,29 +144,34 @@ class Step:
         assert batch.mask is not None
         return loss.matching(v, a.flatten(0, 1), batch.target, batch.mask, self._model.log_scale)
 
-    def _fitting_runs(self, batch: Batch, random: SharedRandom, runs: int) -> int:
-        """Most runs of audio, with their windows, whose step fits into memory; found by halving."""
+    def _fitting_runs(self, batch: Batch, generator: torch.Generator, runs: int) -> int:
+        """Most runs of audio, with their windows, in a piece whose step fits into memory; found by halving."""
         self._network = self._model  # a trial of this process alone
         fits, fails = 0, runs
-        least = 1 if len(batch.draw.video) > runs else 2  # BatchNorm needs two windows
+        least = 1 if len(batch.draw.video) > len(batch.draw.audio) else 2  # BatchNorm needs two windows
         while fails - fits > max(1, runs // 16) and fails > least:
             trial = max(least, (fits + fails) // 2)
             self._model.zero_grad(set_to_none=True)
             gc.collect()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-            if self._fits(batch.draw.runs(0, trial), batch, random):
+            if self._fits(batch.runs(0, trial), generator):
                 fits = trial
             else:
                 fails = trial
         return fits
 
-    def _fits(self, draw: Draw, batch: Batch, random: SharedRandom) -> bool:
+    def _fits(self, batch: Batch, generator: torch.Generator) -> bool:
+        if self._tried(batch, generator):
+            return True
+        # oneDNN that has lacked memory once may refuse what would fit. Without it no convolution takes less memory.
+        with torch.backends.mkldnn.flags(enabled=False):
+            return self._device.type == "cpu" and self._tried(batch, generator)
+
+    def _tried(self, batch: Batch, generator: torch.Generator) -> bool:
         try:
-            video, audio = batch.video[: len(draw.video)], batch.audio[: len(draw.audio)]
-            mean = None if batch.mean is None else batch.mean[: len(draw.audio)]
-            small = Batch.of(draw, video, audio, mean).to(self._device)
-            self._loss(*self._forward(small, random), small).backward()
+            small = batch.to(self._device)
+            self._loss(*self._forward(small, SharedRandom(generator)), small).backward()
         except (RuntimeError, MemoryError):  # whatever it says, it is for lack of memory
             return False
         return True

@@ -55,9 +55,24 @@ def test_a_mapped_split_goes_to_another_process_by_the_names_of_its_files(tmp_pa
     np.testing.assert_array_equal(received.mfcc, split.mfcc)
     # Neither array is a whole file.
     part = replace(opened, frames=opened.frames[40:], mfcc=opened.mfcc[:, 160:] + 1, kept=opened.kept[40:])
+    assert opened.mapped
+    assert not part.mapped
     received = pickle.loads(pickle.dumps(part))
     np.testing.assert_array_equal(received.frames, split.frames[40:])
     np.testing.assert_array_equal(received.mfcc, split.mfcc[:, 160:] + 1)
+
+
+def test_a_split_with_other_audio_is_written_with_a_link_to_its_crops(tmp_path):
+    split = packed.split([40, 30])
+    split.write(tmp_path / "first")
+    opened = Split.open(tmp_path / "first")
+    moved = replace(opened, mfcc=opened.mfcc + 1, index=opened.index.assign(moved=[0.1, -1 / 3]))
+    moved.write(tmp_path / "second")
+    assert (tmp_path / "second" / "frames.npy").readlink() == tmp_path / "first" / "frames.npy"
+    again = Split.open(tmp_path / "second")
+    np.testing.assert_array_equal(again.frames, split.frames)
+    np.testing.assert_array_equal(again.mfcc, moved.mfcc)
+    assert again.index.to_csv() == moved.index.to_csv()
 
 
 def test_split_of_the_seed():
