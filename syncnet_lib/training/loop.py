@@ -36,6 +36,8 @@ BEST = "best.safetensors"
 TRAINING_SHARE = 2**30
 """Bytes of a process that trains `small` in the default batch, without its clips (`memory_mib` of
 `python -m benchmarks.train`)."""
+LEAST_PART = 64
+"""Windows of a part, by `auto`, at least; the default has 96, of four clips. Over fewer, statistics are noise."""
 LEAST_WINDOWS = 30_000
 """Windows of a training on a CPU from which on more processes pay: they start in some 5 s, and save a fifth of the time
 that one takes, which trains on some 900 windows a second (`processes` of `python -m benchmarks.train`)."""
@@ -74,8 +76,8 @@ def resolve(settings: TrainSettings, split: Split, device: torch.device) -> Trai
         known["loader"] = loaders.choose(split, SPECS[settings.model], device)
     parts = settings.norm_parts
     if parts == "auto":
-        two = device.type == "cpu" and settings.model == "small" and settings.runs % 2 == 0 and settings.batch_size > 2
-        known["norm_parts"] = parts = 2 if two else 1
+        falls = settings.runs % 2 == 0 and settings.batch_size >= 2 * LEAST_PART
+        known["norm_parts"] = parts = 2 if falls and device.type == "cpu" and settings.model == "small" else 1
     if settings.processes == "auto":
         known["processes"] = torch.cuda.device_count() if device.type == "cuda" else _processes(settings, parts, split)
     return settings.model_copy(update=known)

@@ -97,7 +97,7 @@ class TrainSettings(Settings):
     """Compile the network with torch.compile, on a GPU with CUDA graphs."""
     norm_parts: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Equal parts of a batch, over each of which BatchNorm takes its statistics [Hoffer17]; auto is 2 for `small` on a
-    CPU, where a batch falls into two, else 1."""
+    CPU, where a batch falls into two of 64 windows or more, else 1."""
     processes: int | Literal["auto"] = "auto"
     """Training processes (ranks); auto is one a GPU and, on a CPU, one for each of `norm_parts` where it has cores and
     memory for them."""

@@ -26,7 +26,7 @@ def test_made_clips_are_what_the_model_eats(tmp_path):
         assert split.mfcc.shape == (1, 160, 13)
         assert split.windows.tolist() == [5] * 4
     again = studies.make_split(tmp_path / "small", 4, 10, SPECS["small"], 1)
-    assert again.folder == tmp_path / "small", "what is there is taken"
+    assert Path(again.frames.filename) == tmp_path / "small" / "frames.npy", "what is there is taken"
 
 
 @pytest.mark.slow

@@ -66,8 +66,9 @@ def test_a_batch_that_does_not_fall_into_parts_is_one_line(ranks, runs, line):
 def train_by_both_losses(pairs: Path, folder: Path) -> None:
     """Two steps, of what two processes may do differently."""
     augmented = {"background": 1.0, "blur": 0.5, "noise": 0.1, "masks": 1.0, "precision": "fp32", "lr": 1.0e-4}
+    augmented |= {"margin": 1.0, "epochs": 1}
     for loss in LOSSES:
-        settings = TrainSettings(loss=loss, margin=1.0, epochs=1, batch_size=32, samples_per_clip=8, **augmented)
+        settings = TrainSettings(loss=loss, norm_parts=2, batch_size=32, samples_per_clip=8, **augmented)
         splits = Split.open(pairs / "train"), Split.open(pairs / "val")
         assert len(list(loop.fit(*splits, settings, 0, CPU, folder / loss, PhaseTimer(CPU)))) == 1
 
@@ -124,7 +125,15 @@ def forty_epochs(pairs: Path, folder: Path, **change: int) -> Iterator[Epoch]:
     moved = split.index.assign(moved=np.linspace(-1.1, 1.3, len(split.index)))
     split = replace(split, kept=kept, mfcc=np.array(split.mfcc) + 1, index=moved)
     settings = TrainSettings(
-        **{"epochs": 40, "batch_size": 64, "samples_per_clip": 8, "validate_every": 40, "processes": 2, **change}
+        **{
+            "epochs": 40,
+            "batch_size": 64,
+            "samples_per_clip": 8,
+            "validate_every": 40,
+            "norm_parts": 2,
+            "processes": 2,
+            **change,
+        }
     )
     return launch.fit(split, val, settings, 0, CPU, folder, PhaseTimer(CPU))
 
@@ -183,6 +192,7 @@ def test_two_processes_killed_then_interrupted_end_as_one(pairs, tmp_path, tempo
         (2, 2**30, {}, 2, 1),  # of memory
         (3, None, {"norm_parts": 4}, 4, 2),
         (2, None, {"samples_per_clip": 64}, 1, 1),  # three clips a batch
+        (2, None, {"batch_size": 96}, 1, 1),  # too few windows a part
         (2, None, {"model": "paper"}, 1, 1),
         (2, None, {"processes": 1}, 2, 1),
         (2, None, {"epochs": 100}, 2, 1),  # over before a second process pays
