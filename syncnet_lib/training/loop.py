@@ -175,6 +175,7 @@ def fit(
             begin = time.perf_counter()
             model.train()
             epoch_seed = int(np.random.default_rng([seed, number]).integers(2**62))
+            step.reseed(epoch_seed)
             generator = torch.Generator().manual_seed(epoch_seed)
             losses = []
             for at in range(steps):

@@ -1,7 +1,8 @@
 """One training step: forward, loss, backward, update, each timed."""
 
 import gc
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -66,7 +67,7 @@ class Step:
 
         Args:
             batch: of the loader, this rank's part.
-            generator: for augmentation and dropout, on the CPU, in the same state on every rank.
+            generator: for the augmentation, on the CPU, in the same state on every rank.
             timer: gets the phases.
 
         Returns:
@@ -92,18 +93,16 @@ class Step:
     def _step(self, batch: Batch, generator: torch.Generator, timer: PhaseTimer) -> Tensor:
         own, values = self._ranks.own, []
         runs = len(batch.draw.audio) // len(own)
-        dropout = int(torch.randint(2**62, (), generator=generator))
         state = generator.get_state()
         for at, number in enumerate(own):
             with timer.phase("transfer"):
                 piece = batch.runs(at * runs, (at + 1) * runs).to(self._device)
-            torch.manual_seed(dropout + number)
             generator.set_state(state)  # each piece takes its part of the whole batch's random numbers
             for norm, momentum in self._momenta.items():
                 # One after another, the pieces come to weigh in the running statistics what their mean would.
                 norm.momentum = momentum / (len(own) - momentum * (len(own) - 1 - at))
             with self._averaged(at == len(own) - 1):
-                with timer.phase("forward"):
+                with timer.phase("forward"), self._own_dropout(at):
                     v, a = self._forward(piece, SharedRandom(generator, number, self._ranks.pieces))
                 with timer.phase("loss"):
                     value = self._loss(v, a, piece) / len(own)
@@ -117,6 +116,26 @@ class Step:
             self._optimiser.step()
             self._optimiser.zero_grad()
         return torch.stack(values).sum()
+
+    def reseed(self, seed: int) -> None:
+        """Begin dropout's random numbers, those of each piece by itself.
+
+        Args:
+            seed: the same on every rank.
+        """
+        own = self._ranks.own
+        torch.manual_seed(seed + own[0])
+        self._dropout = [torch.Generator().manual_seed(seed + number).get_state() for number in own]
+
+    @contextmanager
+    def _own_dropout(self, at: int) -> Iterator[None]:
+        """Where this process has several pieces, go on with the random numbers of one of them."""
+        if len(self._ranks.own) == 1:
+            yield
+            return
+        torch.set_rng_state(self._dropout[at])
+        yield
+        self._dropout[at] = torch.get_rng_state()
 
     def _averaged(self, last: bool) -> AbstractContextManager[Any]:
         """Ranks average their gradients after the last of their pieces alone."""
