@@ -35,8 +35,8 @@ confidences that are below the threshold at ±15 are below 1.3, 1.6 and 1.8 time
 LONGER, LEAST_NEED = 1 / 4, 0.5
 """A longer video needs less confidence, by this power of its length over the threshold's, and this share of the
 threshold at least. With another's audio, 99 % of the confidences of 2, 4 and 8 validation clips one after another are
-below 0.62, 0.46 and 0.32 of that of one (television), 0.67 and 0.45 of 2 and 4 (drawn talkers): the square root of the
-length, or less. But of GRID, whose sentences share their timing, 0.74, 0.67 and 0.50: this power allows for that."""
+below 0.69, 0.49 and 0.37 of that of one (television), 0.63, 0.40 and 0.28 (drawn talkers): the square root of the
+length, or less. But of GRID, whose sentences share their timing, 0.75, 0.62 and 0.50: this power allows for that."""
 RIVAL = 0.7
 """Share of a speaker's confidence from which a face beside it, with another offset, may as well be the speaker."""
 LEAST_WEIGHT = 1e-6
