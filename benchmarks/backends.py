@@ -7,6 +7,7 @@ environment of its own: their protobuf is none that mediapipe works with), torch
 Weights are random, and the same for all.
 """
 
+import functools
 import importlib
 import importlib.util
 import json
@@ -46,7 +47,7 @@ def of_torch(stream: nn.Module, planes: Tensor) -> Iterator[tuple[str, Way]]:
     yield "the same, channels first", lambda: folded(first)
     for batch in (1, 20):
         some = planes[:1].repeat(batch, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-        yield f"the same, channels last, batches of {batch}", lambda some=some: folded(some)
+        yield f"the same, channels last, batches of {batch}", functools.partial(folded, some)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is going
         traced = torch.jit.trace(folded, planes)
@@ -74,7 +75,7 @@ def of_onnx(stream: nn.Module, planes: Tensor, folder: Path) -> Iterator[tuple[s
         warnings.simplefilter("ignore")  # of the exporter that needs no other package
         torch.onnx.export(fold(stream), (planes.contiguous(),), str(plain), input_names=["planes"], dynamo=False)
 
-    class Sample(quantization.CalibrationDataReader):  # type: ignore[name-defined, misc]
+    class Sample(quantization.CalibrationDataReader):  # type: ignore[name-defined]
         """The windows, once."""
 
         def __init__(self) -> None:
@@ -100,14 +101,19 @@ def of_onnx(stream: nn.Module, planes: Tensor, folder: Path) -> Iterator[tuple[s
         options = runtime.SessionOptions()
         options.intra_op_num_threads = parallel.cores()
         session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        yield f"onnxruntime {bits}", lambda session=session: session.run(None, given)[0]
+        yield f"onnxruntime {bits}", functools.partial(_first, session.run, None, given)
         if importlib.util.find_spec("openvino"):
             compiled = (
                 importlib.import_module("openvino")
                 .Core()
                 .compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": parallel.cores()})
             )
-            yield f"OpenVINO {bits}", lambda compiled=compiled: compiled(given)[0]
+            yield f"OpenVINO {bits}", functools.partial(_first, compiled, given)
+
+
+def _first(run: Callable[..., Any], *given: Any) -> Any:
+    """The first of what a network returns."""
+    return run(*given)[0]
 
 
 @torch.inference_mode()

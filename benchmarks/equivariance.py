@@ -28,7 +28,7 @@ from syncnet_lib import files, parallel
 from syncnet_lib.measurement import analyse, checkpoints, examination, stream
 from syncnet_lib.measurement.result import Result
 from syncnet_lib.measurement.stream import Event
-from syncnet_lib.media import audio, decode, encode
+from syncnet_lib.media import audio, decode, encode, retime
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.correction import Cure
 from syncnet_lib.paths import ROOT

@@ -41,6 +41,7 @@ from syncnet_lib.media.streams import opened
 from syncnet_lib.model.scoring import TOLERANCE
 from syncnet_lib.paths import ROOT
 from syncnet_lib.synthetic import corpus
+from syncnet_lib.synthetic.settings import SyntheticSettings
 
 CONTAINERS = {
     "mp4": ("libx264", "aac"),
@@ -270,7 +271,7 @@ def plain(cause: str) -> str:
 def prepare(video: Path | None, folder: Path) -> None:
     """Write the originals, one a container, of the first seconds of a video or of a talker that is made."""
     if video is None:
-        settings = corpus.SyntheticSettings(clips=1, identities=2, seconds=SECONDS, noisy_share=0.0)
+        settings = SyntheticSettings(clips=1, identities=2, seconds=SECONDS, noisy_share=0.0)
         videos, _ = corpus.make(folder / "made", settings, seed=0, workers=0, progress=False)
         video = folder / "made" / videos.path[0]
     pixels = list(itertools.islice(decode.read_frames(video), SECONDS * FPS))

@@ -94,7 +94,7 @@ def released(frames: int = 105) -> dict[str, Any]:
         found["reference"] = reference_embeddings(net, faces, mfcc)
 
     ways: dict[str, Callable[[], object]] = {"reference": reference}
-    ways |= {name: lambda name=name, embedder=embedder: embed(name, embedder) for name, embedder in embedders.items()}
+    ways |= {name: functools.partial(embed, name, embedder) for name, embedder in embedders.items()}
     seconds = best_seconds(ways)
     # Masked: against zeros, random weights find nothing but the clip's end.
     means = {name: scoring.mean_distances(scoring.shift_distances(*pair)) for name, pair in found.items()}
@@ -138,17 +138,17 @@ def layers() -> dict[str, dict[str, float]]:
         stream.measure(values[:1])
         for number, layer in enumerate(stream.layers, 1):
             # The first layer of the audio takes floats.
-            work = layer.exact if values.dtype != torch.uint8 else lambda v, at=layer: at.quantised(v, torch.uint8)
+            work = layer.exact if values.dtype != torch.uint8 else functools.partial(layer.quantised, out=torch.uint8)
             out = work(values)
             weights = layer.convolution.weight
             operations = 2 * out[0, 0].numel() * weights.numel()
-            note(f"{side}: conv{number}", count, operations, lambda f=work, v=values: f(v))
+            note(f"{side}: conv{number}", count, operations, functools.partial(work, values))
             values = out if out.dtype == torch.uint8 else out.clamp(0, 255).to(torch.uint8)
             if layer.pool:
-                note(f"{side}: pool{number}", count, 0, lambda at=layer, v=values: at.pooled(v))
+                note(f"{side}: pool{number}", count, 0, functools.partial(layer.pooled, values))
             values = layer.pooled(values)
         heads = torch.randn(count, 512)
-        note(f"{side}: head", count, 0, lambda at=stream, v=heads: at.head(v))
+        note(f"{side}: head", count, 0, functools.partial(stream.head, heads))
     return rows
 
 

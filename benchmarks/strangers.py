@@ -99,9 +99,9 @@ def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, n
         evaluate.placed(row.distances, int(row.truth), spoken[row.clip_id]) if pd.notna(row.truth) else {}
         for row in table.itertuples()
     ]
-    for column, means in (("moved", scoring.mean_distances), ("moved, plain means", _plain_means)):
+    for column, taken in (("moved", scoring.mean_distances), ("moved, plain means", _plain_means)):
         table[column] = [
-            moved(*embedded[row.clip_id], int(row.truth), means) if pd.notna(row.truth) else np.nan
+            moved(*embedded[row.clip_id], int(row.truth), taken) if pd.notna(row.truth) else np.nan
             for row in table.itertuples()
         ]
     return pd.concat([table, pd.DataFrame(more)], axis=1)

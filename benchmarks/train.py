@@ -12,6 +12,7 @@ import functools
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -30,7 +31,7 @@ from syncnet_lib.model import embed
 from syncnet_lib.model.device import native_precision
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.size import size_of
-from syncnet_lib.model.spec import SPECS, ModelName
+from syncnet_lib.model.spec import SPECS, Asked, ModelName
 from syncnet_lib.paths import ROOT
 from syncnet_lib.training import launch, loop, timing
 from syncnet_lib.training.settings import TrainSettings
@@ -56,7 +57,7 @@ def training(split: Split, settings: TrainSettings, scratch: Path) -> dict:
     return timing.summarise(table[table.epoch > 1], settings.batch_size)
 
 
-def inference(name: ModelName, precision: str, windows: int, rounds: int) -> float:
+def inference(name: ModelName, precision: Asked, windows: int, rounds: int) -> float:
     """Windows a second of a clip through both streams, the median of some rounds."""
     model = SyncNet(name).eval()
     spec = model.spec
@@ -222,7 +223,7 @@ def ceilings(device: torch.device) -> dict:
     return {"bf16_flop_per_s": flop, "bytes_per_s": moved}
 
 
-def _seconds(work, rounds: int) -> float:
+def _seconds(work: Callable[[], object], rounds: int) -> float:
     """Seconds of one call on the GPU, the median of some."""
     times = []
     for _ in range(rounds + 2):
@@ -241,7 +242,7 @@ def profile(model: SyncNet, batch: int, device: torch.device) -> list[dict]:
     video = torch.randint(0, 256, (batch, *spec.window), dtype=torch.uint8, device=device)
     audio = torch.randn(batch, WINDOW_MFCC, MFCC_SIZE, device=device)
 
-    def step() -> Tensor:
+    def step() -> None:
         with torch.autocast(device.type, torch.bfloat16):
             v, a = model(video, audio)
         (v.square().mean() + a.square().mean()).backward()
@@ -260,23 +261,26 @@ def seed_run(name: ModelName, frames: int, compiled: bool, scratch: Path) -> dic
     device, spec = torch.device("cuda"), SPECS[name]
     # [Agrawal] validates on 5 samples a clip; here it is every window of each clip, and the clips are shorter for it.
     lengths = {"train": frames, "val": VALIDATION_FRAMES}
-    splits = [
+    train, val = (
         studies.make_split(scratch / f"{spec.crop}_{part}", AGRAWAL[part], length, spec, seed)
         for seed, (part, length) in enumerate(lengths.items())
-    ]
+    )
     torch.backends.cudnn.benchmark = True  # every step has the same shapes
     settings = TrainSettings(
         model=name,
         loss="contrastive",
         precision="bf16",
         compile=compiled,
-        **{key: AGRAWAL[key] for key in ("batch_size", "epochs", "samples_per_clip", "validate_every")},
+        batch_size=AGRAWAL["batch_size"],
+        epochs=AGRAWAL["epochs"],
+        samples_per_clip=AGRAWAL["samples_per_clip"],
+        validate_every=AGRAWAL["validate_every"],
     )
-    settings = loop.resolve(settings, splits[0], device)
+    settings = loop.resolve(settings, train, device)
     timer = PhaseTimer(device)
     torch.cuda.reset_peak_memory_stats()
     begin = time.perf_counter()
-    for epoch in loop.fit(*splits, settings, 0, device, scratch / name, timer):
+    for epoch in loop.fit(train, val, settings, 0, device, scratch / name, timer):
         print(epoch.line(settings.epochs), flush=True)
     wall = time.perf_counter() - begin
     files.remove(scratch / name)

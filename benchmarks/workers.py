@@ -112,7 +112,9 @@ def main(
         for number in range(1, VIDEOS):
             shutil.copy(first, first.with_stem(str(number)))
         for name, checkout in {"before": before, "now": ROOT}.items():
-            for count in counts.split(",") if checkout else ():
+            if checkout is None:
+                continue
+            for count in counts.split(","):
                 offset = ["-m", "syncnet_lib", "offset", str(folder), "--workers", count, "--json", "-"]
                 what = ["-c", EXTRACT, str(folder), count] if extract else [*offset, "--checkpoint", checkpoint]
                 found = measure([sys.executable, *what], checkout.resolve())
