@@ -153,8 +153,8 @@ class Result(Record):
     min_distance: Number = Field(description="least mean distance")
     mean_distances: list[Gap] = Field(
         description="mean distance at the shifts -vshift..vshift: of the speaking tracks, weighted by their "
-        "confidence and length; the least at i makes the offset search_centre + vshift - i; null where no window has "
-        "sound"
+        "confidence and length; those that few windows reach are drawn to the mean of all; the least at i makes the "
+        "offset search_centre + vshift - i; null where no window has sound"
     )
     search_centre: int = Field(0, description="offset in frames around which was searched: not 0 where it was far off")
     frame_rate: Number = Field(description="pictures of the file a second")
