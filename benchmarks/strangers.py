@@ -99,34 +99,40 @@ def measure(name: str, folder: Path, manifest: pd.DataFrame, spoken: dict[str, n
         evaluate.placed(row.distances, int(row.truth), spoken[row.clip_id]) if pd.notna(row.truth) else {}
         for row in table.itertuples()
     ]
-    for column, taken in (("moved", scoring.mean_distances), ("moved, plain means", _plain_means)):
-        table[column] = [
-            moved(*embedded[row.clip_id], int(row.truth), taken) if pd.notna(row.truth) else np.nan
-            for row in table.itertuples()
-        ]
-    return pd.concat([table, pd.DataFrame(more)], axis=1)
+    far = [moved(*embedded[row.clip_id], int(row.truth)) if pd.notna(row.truth) else {} for row in table.itertuples()]
+    return pd.concat([table, pd.DataFrame(more), pd.DataFrame(far, columns=list(MEANS))], axis=1)
 
 
-def moved(video: np.ndarray, audio: np.ndarray, truth: int, means: Callable[[np.ndarray], np.ndarray]) -> float:
+def moved(video: np.ndarray, audio: np.ndarray, truth: int) -> dict[str, float]:
     """Share of the moves by an even number of frames that are found, within a frame, in the first moment of a clip.
 
     Args:
         video, audio: (windows, D) embeddings of the clip.
         truth: its own offset.
-        means: over the windows of (windows, shifts) distances.
+
+    Returns:
+        By each of MEANS.
     """
-    right = []
+    right: dict[str, list[bool]] = {name: [] for name in MEANS}
     for by in range(-MOVED_BY, MOVED_BY + 1, 2):
         lips, sound = (MOVED_BY - by) // 2, (MOVED_BY + by) // 2
         distances = scoring.shift_distances(video[lips : lips + MOVED], audio[sound : sound + MOVED])
-        right.append(abs(scoring.offset(means(distances)) - truth - by) <= scoring.TOLERANCE)
-    return float(np.mean(right))
+        for name, means in MEANS.items():
+            right[name].append(abs(scoring.offset(means(distances)) - truth - by) <= scoring.TOLERANCE)
+    return {name: float(np.mean(found)) for name, found in right.items()}
 
 
 def _plain_means(distances: np.ndarray) -> np.ndarray:
     known = ~np.isnan(distances)
     count = known.sum(axis=0)
     return np.where(count > 0, np.where(known, distances, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+MEANS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "moved": scoring.mean_distances,
+    "moved, plain means": _plain_means,
+}
+"""Columns of `moved`, and the means over the windows of (windows, shifts) distances by which each is placed."""
 
 
 def stretches(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -199,7 +205,7 @@ def main(
                     "clips": len(part),
                     "talkers": int(part.talker.nunique()),
                     **{column: interval(part, column) for column in (*lengths, "whole") if column in part},
-                    **{column: interval(part, column) for column in ("moved", "moved, plain means")},
+                    **{column: interval(part, column) for column in MEANS},
                     "sure": interval(part.assign(sure=part.sure.astype(float)), "sure"),
                     "falsely_sure": interval(part.assign(falsely_sure=part.falsely_sure.astype(float)), "falsely_sure"),
                     "sure_at_99": round(100 * float((part.confidence >= np.quantile(part.swapped, 0.99)).mean()), 1),
