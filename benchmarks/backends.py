@@ -75,7 +75,9 @@ def of_onnx(stream: nn.Module, planes: Tensor, folder: Path) -> Iterator[tuple[s
         warnings.simplefilter("ignore")  # of the exporter that needs no other package
         torch.onnx.export(fold(stream), (planes.contiguous(),), str(plain), input_names=["planes"], dynamo=False)
 
-    class Sample(quantization.CalibrationDataReader):  # type: ignore[name-defined]
+    reader: Any = quantization.CalibrationDataReader
+
+    class Sample(reader):
         """The windows, once."""
 
         def __init__(self) -> None:

@@ -145,9 +145,8 @@ def test_judges_in_processes_of_their_own_say_what_they_say_here_and_fail_in_a_l
         for name, distances in one.distances.items():
             np.testing.assert_allclose(distances, other.distances[name], rtol=1e-4, atol=1e-4)
     assert not list(tmp_path.glob("judge*"))
-    failing = Failing(
-        val, SMALL, 0, CPU, tmp_path, processes=1
-    )  # of its own, too; the second judge waits for the first
+    # One process, of its own too: the second judge waits for the first.
+    failing = Failing(val, SMALL, 0, CPU, tmp_path, processes=1)
     with pytest.raises(InputError, match=r"^a file: is broken; mend it$"):
         rounds.cross_fitted(split, split, failing, settings)
     with pytest.raises(InputError, match=r"filter, judge 1 of 2: .* was ended by SIGKILL; have more memory free"):
