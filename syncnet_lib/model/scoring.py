@@ -87,10 +87,11 @@ def even_means(
     Returns:
         The means; NaN where no window reaches.
     """
-    means = np.divide(total, count, out=np.full(total.shape, np.nan, total.dtype), where=count > 0)
-    most = np.maximum(count.max(axis=-1, keepdims=True), 1e-9)
-    everything = total.sum(axis=-1, keepdims=True) / np.maximum(count.sum(axis=-1, keepdims=True), 1e-9)
-    return means + (everything - means) * (1 - np.sqrt(count / most))
+    reached, size = count > 0, count.sum(axis=-1, keepdims=True)
+    means = np.divide(total, count, out=np.full(total.shape, np.nan, total.dtype), where=reached)
+    share = np.divide(count, count.max(axis=-1, keepdims=True), out=np.zeros(count.shape), where=reached)
+    everything = np.divide(total.sum(axis=-1, keepdims=True), size, out=np.zeros(size.shape), where=size > 0)
+    return means + (everything - means) * (1 - np.sqrt(share))
 
 
 def offset(means: Float[np.ndarray, " shifts"]) -> int:
