@@ -37,6 +37,8 @@ from syncnet_lib.synthetic.portrait import (
 )
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+_OTHERS = (".heic", ".heif", ".avif", ".jxl", ".gif", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+"""Pictures that are not read, of which a folder of photographs may be full."""
 _EXPRESSIONS = ("neutral", "smiling")
 """Names of folders whose files of the same name are one person."""
 _VERSION = 1
@@ -98,16 +100,18 @@ def find(folder: Path, cache_dir: Path, progress: bool = True) -> tuple[list[tup
     if not folder.is_dir():
         raise InputError(f"corpus.portraits: {folder}", "no such folder", "give a folder of photographs, or builtin")
     found: dict[Path, list[tuple[Path, str, Path]]] = {}
-    skipped = []
-    photographs = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    for path in tqdm(photographs, desc="portraits", disable=not progress):
-        digest = sha256(path)
-        cache = cache_dir / f"{digest[:32]}-{_VERSION}.npz"
+    skipped: list[tuple[str, str]] = []
+    first: dict[str, str] = {}
+    pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + _OTHERS)
+    for path in tqdm([path for path in pictures if not path.is_dir()], desc="portraits", disable=not progress):
+        name = path.relative_to(folder).as_posix()
         try:
-            if not cache.exists():
-                _save(measure(path), cache)
+            digest, cache = _once(path, cache_dir)
         except InputError as error:
-            skipped.append((path.relative_to(folder).as_posix(), error.cause))
+            skipped.append((name, error.cause))
+            continue
+        if first.setdefault(digest, name) != name:  # one face would be two people, perhaps in two splits
+            skipped.append((name, f"same content as {first[digest]}"))
             continue
         found.setdefault(_person(path), []).append((path, digest, cache))
     people = [
@@ -122,6 +126,20 @@ def find(folder: Path, cache_dir: Path, progress: bool = True) -> tuple[list[tup
             f"corpus.portraits: {folder}", cause, "add frontal photographs of one face each, or use builtin"
         )
     return people, pd.DataFrame(skipped, columns=["file", "reason"])
+
+
+def _once(path: Path, cache_dir: Path) -> tuple[str, Path]:
+    """The hash of a photograph, and the file of its measurement, which is made where it is not there."""
+    if path.suffix.lower() in _OTHERS:
+        raise InputError(path, f"{path.suffix} pictures are not read: save it as JPEG or PNG")
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise InputError(path, f"cannot be read ({error.strerror})") from None
+    cache = cache_dir / f"{digest[:32]}-{_VERSION}.npz"
+    if not cache.exists():
+        _save(measure(path), cache)
+    return digest, cache
 
 
 def _person(path: Path) -> Path:
@@ -186,7 +204,10 @@ def measure(path: Path) -> Measurement:
 
 def _pixels(path: Path) -> np.ndarray:
     """The picture, (h, w, 3) uint8 RGB, turned as its EXIF says and reduced to `_LARGEST`."""
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) if path.stat().st_size else None
+    try:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB) if path.stat().st_size else None
+    except cv2.error:  # of 2^20 pixels to a side or 2^30 in all
+        raise InputError(path, "the picture has too many pixels to be read") from None
     if image is None:
         raise InputError(path, "cannot be read as a picture")
     scale = _LARGEST / max(image.shape[:2])

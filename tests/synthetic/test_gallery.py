@@ -1,6 +1,8 @@
 """gallery: which photographs can be animated, and that each is measured by its own proportions."""
 
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -50,7 +52,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "empty.jpg").touch()
     (folder / "text.jpeg").write_text("no picture")
     (folder / "README.md").write_text("about the pictures")
+    (folder / "broken.jpg").symlink_to("nowhere")
+    shutil.copy(folder / "neutral" / "2.jpg", folder / "twin.jpg")
+    (folder / "phone.HEIC").write_bytes(b"ftypheic")
+    (folder / "huge.png").write_bytes(header_of_png(40_000, 40_000))
+    (folder / "album.jpg").mkdir()
     return folder
+
+
+def header_of_png(width: int, height: int) -> bytes:
+    """As much of a PNG as says how large it is, and that pixels follow."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    size, check = struct.pack(">I", len(chunk) - 4), struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + size + chunk + check + size + b"IDAT" + bytes(20)
 
 
 def test_people_and_reasons(folder: Path, tmp_path: Path) -> None:
@@ -62,7 +76,7 @@ def test_people_and_reasons(folder: Path, tmp_path: Path) -> None:
     assert [p.smiling for p in people[0]] == [False, True]
     assert people[0][1].neutral == people[0][0].cache
     reasons = dict(zip(skipped.file, skipped.reason, strict=True))
-    assert set(reasons) == {path.name for path in folder.iterdir() if path.is_file()} - {"README.md"}
+    assert set(reasons) == {path.name for path in folder.iterdir() if not path.is_dir()} - {"README.md"}
     for file, part in (
         ("far.jpg", "too small"),
         ("nobody.png", "no face"),
@@ -71,6 +85,10 @@ def test_people_and_reasons(folder: Path, tmp_path: Path) -> None:
         ("drawing.png", "drawn"),
         ("empty.jpg", "cannot be read"),
         ("text.jpeg", "cannot be read"),
+        ("broken.jpg", "cannot be read (No such file"),
+        ("twin.jpg", "same content as neutral/2.jpg"),
+        ("phone.HEIC", ".HEIC pictures are not read"),
+        ("huge.png", "too many pixels"),
     ):
         assert part in reasons[file], file
 
