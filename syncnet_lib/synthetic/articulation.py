@@ -40,30 +40,34 @@ def _shape(aperture: float, jaw: float, *, weight: float = 1.0, **others: float)
 _REST = _shape(0.0, 0.02, weight=0.9)
 _SHAPES = {
     "pbm": _shape(0.0, 0.06, weight=2.2, press=0.7),
-    "fvⱱ": _shape(0.10, 0.07, weight=1.9, tuck=1.0),
+    "ɸβ": _shape(0.06, 0.08, weight=1.6),
+    "fvⱱʋɱ": _shape(0.10, 0.07, weight=1.9, tuck=1.0),
     "θð": _shape(0.17, 0.12, weight=1.0, tongue=0.9),
-    "tdnɾ": _shape(0.17, 0.10, weight=0.8, tongue=0.45),
-    "lɫɭʎ": _shape(0.22, 0.18, weight=0.7, tongue=0.8),
+    "tdnɾʈɖɳ": _shape(0.17, 0.10, weight=0.8, tongue=0.45),
+    "lɫɭʎʟɬɮɺ": _shape(0.22, 0.18, weight=0.7, tongue=0.8),
     "szɕʑ": _shape(0.13, 0.04, weight=1.1, spread=0.35, **{"raise": 0.25}),
-    "ʃʒ": _shape(0.20, 0.06, weight=1.1, round=0.55, **{"raise": 0.5}),
-    "rɹɻʀʁ": _shape(0.17, 0.12, weight=0.7, round=0.45),
+    "ʃʒʂʐ": _shape(0.20, 0.06, weight=1.1, round=0.55, **{"raise": 0.5}),
+    "rɹɻʀʁɽ": _shape(0.17, 0.12, weight=0.7, round=0.45),
     "wɥʍ": _shape(0.07, 0.08, weight=1.4, round=1.0),
     "jʝ": _shape(0.17, 0.10, weight=0.6, spread=0.5),
-    "kgŋɡxɣqhɦçʔcɟɲ": _shape(0.22, 0.18, weight=0.35),
+    "kgŋɡxɣχɰqɢɴhɦħʕçʔcɟɲ": _shape(0.22, 0.18, weight=0.35),
     "aɑɐäɶ": _shape(0.58, 0.62, weight=1.1),
     "ʌɜ": _shape(0.44, 0.45, weight=1.0),
     "æ": _shape(0.52, 0.52, weight=1.1, spread=0.35),
     "ɛe": _shape(0.40, 0.36, weight=1.0, spread=0.35),
     "əɘɞᵻ": _shape(0.27, 0.24, weight=0.6),
-    "iɪɨ": _shape(0.24, 0.13, weight=0.9, spread=0.6),
+    "ɚɝ": _shape(0.27, 0.24, weight=0.7, round=0.3),
+    "iɪɨɯ": _shape(0.24, 0.13, weight=0.9, spread=0.6),
     "ɒɔ": _shape(0.44, 0.46, weight=1.1, round=0.55),
-    "oɵø": _shape(0.30, 0.28, weight=1.1, round=0.8),
+    "oɵøɤ": _shape(0.30, 0.28, weight=1.1, round=0.8),
     "œ": _shape(0.34, 0.32, weight=1.0, round=0.6),
-    "uʊʉy": _shape(0.14, 0.12, weight=1.1, round=0.95),
+    "uʊʉyʏ": _shape(0.14, 0.12, weight=1.1, round=0.95),
 }
 _INHALE = "\N{DOWNWARDS ARROW}"
 _SHAPES[_INHALE] = _shape(0.20, 0.12, weight=0.5)
 _BY_SYMBOL = {symbol: shape for symbols, shape in _SHAPES.items() for symbol in symbols}
+LETTERS = frozenset(_BY_SYMBOL) - {_INHALE}
+"""Of the phonetic alphabet, that have a target."""
 _BILABIAL, _VOICELESS_STOPS = frozenset("pbm"), frozenset("ptkcq")
 _CLOSURE = 0.055
 """Seconds from the closure of a voiceless stop to its release, which is what espeak-ng's event marks."""

@@ -101,7 +101,7 @@ def find(folder: Path, cache_dir: Path, progress: bool = True) -> tuple[list[tup
         raise InputError(f"corpus.portraits: {folder}", "no such folder", "give a folder of photographs, or builtin")
     found: dict[Path, list[tuple[Path, str, Path]]] = {}
     skipped: list[tuple[str, str]] = []
-    first: dict[str, str] = {}
+    first: dict[str, Path] = {}
     pictures = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES + _OTHERS)
     for path in tqdm([path for path in pictures if not path.is_dir()], desc="portraits", disable=not progress):
         name = path.relative_to(folder).as_posix()
@@ -110,8 +110,9 @@ def find(folder: Path, cache_dir: Path, progress: bool = True) -> tuple[list[tup
         except InputError as error:
             skipped.append((name, error.cause))
             continue
-        if first.setdefault(digest, name) != name:  # one face would be two people, perhaps in two splits
-            skipped.append((name, f"same content as {first[digest]}"))
+        same = first.setdefault(digest, path)
+        if _person(same) != _person(path):  # one face would be two people, perhaps in two splits
+            skipped.append((name, f"same content as {same.relative_to(folder).as_posix()}"))
             continue
         found.setdefault(_person(path), []).append((path, digest, cache))
     people = [

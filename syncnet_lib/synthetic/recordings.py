@@ -1,7 +1,10 @@
 # ruff: noqa: RUF001  (phonetic letters look like others)
-"""Recorded speech with phone times as voices of the synthetic corpus."""
+"""Recorded speech with phone times as voices of the synthetic corpus: English in ARPAbet, any language in IPA."""
 
 import csv
+import io
+import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.files import sha256
 from syncnet_lib.media.audio import read_audio
 from syncnet_lib.media.clock import SAMPLE_RATE
+from syncnet_lib.synthetic.articulation import LETTERS
 from syncnet_lib.synthetic.voice import Phoneme
 
 BIAS = 0.008
@@ -25,12 +29,17 @@ _IPA = {
     **{"F": "f", "G": "ɡ", "HH": "h", "JH": "dʒ", "K": "k", "L": "l", "M": "m", "N": "n", "NG": "ŋ", "P": "p"},
     **{"R": "ɹ", "S": "s", "SH": "ʃ", "T": "t", "TH": "θ", "V": "v", "W": "w", "Y": "j", "Z": "z", "ZH": "ʒ"},
 }
-"""ARPAbet -> IPA. Whatever is not in it (SIL, noises) is a pause."""
-_VOWELS = frozenset(["AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"])
+"""ARPAbet -> IPA."""
+_PAUSES = frozenset(["sil", "sp", "spn", "pau"])
+"""Names of silence and noise that could be letters of the phonetic alphabet."""
+_MARKS = frozenset(["Lm", "Mn", "Sk", "Po", "Nd"])
+"""Categories of the characters for length, stress, tone and the like."""
+_VOWELS = frozenset("aɑɐäɶʌɜæɛeəɘɞᵻɚɝiɪɨɯɒɔoɵøɤœuʊʉyʏ")
 _SCHWA, _STRESSED = 0.08, 0.10
 """Seconds: a shorter AH is a schwa, a longer vowel is stressed. Forced alignments do not tell either."""
-_RELEASES = {"P": 0.6, "T": 0.6, "K": 0.6, "CH": 0.4, "B": 0.85, "M": 1.0}
+_RELEASES = {"p": 0.6, "t": 0.6, "k": 0.6, "c": 0.6, "q": 0.6, "tʃ": 0.4, "ts": 0.4, "pf": 0.4, "b": 0.85, "m": 1.0}
 """Share of a phone after which a closure is released; aspiration or frication takes the rest."""
+_CURE = "a line is start, end, phone (ARPAbet or IPA), word, between tabs"
 _COLUMNS = ("file", "speaker", "alignment")
 _INDEX = "index.csv"
 
@@ -41,7 +50,8 @@ class Recording:
 
     Args:
         audio: its sound file.
-        alignment: its phone times: a line a phone, start and end in seconds, ARPAbet symbol, word, between tabs.
+        alignment: its phone times: a line a phone, start and end in seconds, ARPAbet or IPA symbol, word, between tabs;
+            what is neither (SIL, noises) is a pause.
         sha256: of both.
     """
 
@@ -67,11 +77,7 @@ def find(folder: Path) -> list[tuple[Recording, ...]]:
         raise InputError(where, "no such folder", "give a folder of recordings with phone times, or espeak")
     speakers: dict[str, list[Recording]] = {}
     for index in sorted(folder.rglob(_INDEX)):
-        with index.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        if missing := [name for name in _COLUMNS if rows and name not in rows[0]]:
-            raise InputError(index, f"no column {missing[0]}", f"columns are {', '.join(_COLUMNS)}")
-        for row in rows:
+        for row in _rows(index):
             audio, alignment = index.parent / row["file"], index.parent / row["alignment"]
             for path in (audio, alignment):
                 if not path.is_file():
@@ -100,20 +106,52 @@ def read(recording: Recording, tract: float = 1.0) -> tuple[Float32[np.ndarray, 
     """
     percent = round(100 * tract)  # a round number keeps the resampling filter short
     samples = resample_poly(read_audio(recording.audio) / np.float32(32768), 100, percent).astype(np.float32)
-    with recording.alignment.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = csv.reader(_text(recording.alignment), delimiter="\t", quoting=csv.QUOTE_NONE)
+    lines = [line for line in rows if line]
     phonemes = [_phoneme(recording.alignment, line, 100 / percent) for line in lines]
+    if not any(phoneme.ipa for phoneme in phonemes):
+        said = ", ".join(sorted({line[2] for line in lines})) or "no line"
+        raise InputError(recording.alignment, f"not one phone is known: {said[:60]}", _CURE)
     return samples, [phoneme for phoneme in phonemes if phoneme.start < len(samples) / SAMPLE_RATE]
+
+
+def _rows(index: Path) -> Iterator[dict[str, str]]:
+    """The rows of an index, complete in what is read of them."""
+    for number, row in enumerate(csv.DictReader(_text(index)), 1):
+        for name in _COLUMNS:
+            if name not in row:
+                raise InputError(index, f"no column {name}", f"columns are {', '.join(_COLUMNS)}")
+            if not row[name]:
+                raise InputError(index, f"row {number} has no {name}", "complete or remove it")
+        yield row
+
+
+def _text(path: Path) -> io.StringIO:
+    """A file in UTF-8, with a byte order mark, as spreadsheets write it, or without."""
+    try:
+        return io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
+    except UnicodeDecodeError:
+        raise InputError(path, "is not UTF-8", "save it as UTF-8") from None
 
 
 def _phoneme(path: Path, line: list[str], stretch: float) -> Phoneme:
     """A line of an alignment; times are multiplied by `stretch`."""
     try:
         start, end = ((float(value) + BIAS) * stretch for value in line[:2])
-        phone = line[2].rstrip("012")
+        phone = line[2]
     except (ValueError, IndexError):
-        raise InputError(path, f"not a phone: {' '.join(line)}", "a line is start, end, phone, word") from None
+        raise InputError(path, f"not a phone: {' '.join(line)}", _CURE) from None
     length = end - start
-    symbol = "ə" if phone == "AH" and length < _SCHWA * stretch else _IPA.get(phone, "")
-    release = start + _RELEASES[phone] * length if phone in _RELEASES else None
-    return Phoneme(symbol, start, end, stressed=phone in _VOWELS and length > _STRESSED * stretch, release=release)
+    symbol = _symbol(phone)
+    if phone.rstrip("012") == "AH" and length < _SCHWA * stretch:
+        symbol = "ə"
+    release = start + _RELEASES[symbol] * length if symbol in _RELEASES else None
+    return Phoneme(symbol, start, end, stressed=symbol[:1] in _VOWELS and length > _STRESSED * stretch, release=release)
+
+
+def _symbol(phone: str) -> str:
+    """A phone in letters of the phonetic alphabet, without length, stress and other marks; "" for a pause."""
+    if arpabet := _IPA.get(phone.rstrip("012")):
+        return arpabet
+    letters = "".join(char for char in phone if unicodedata.category(char) not in _MARKS)
+    return letters if phone.lower() not in _PAUSES and LETTERS.issuperset(letters) else ""

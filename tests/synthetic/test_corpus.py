@@ -132,7 +132,7 @@ def test_a_corpus_of_photographs_and_recordings(tmp_path: Path) -> None:
     for name, image in (
         ("neutral/1", head),
         ("smiling/1", head[:, ::-1]),
-        ("neutral/2", head[:, ::-1]),
+        ("neutral/2", head[:, ::-1] // 2),
         ("x", 0 * head),
     ):
         (tmp_path / "faces" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,9 @@ import pytest
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.synthetic import recordings
+from syncnet_lib.synthetic.people import _ACCENTS, _FOREIGN
 from syncnet_lib.synthetic.recordings import BIAS
+from syncnet_lib.synthetic.voice import Voice, speak
 from tests.conftest import shared
 
 TIMES = "0.000\t0.200\tSIL\t\n0.200\t0.300\tP\tpot\n0.300\t0.450\tAA1\tpot\n0.450\t0.500\tT\tpot\n"
@@ -54,6 +56,25 @@ def test_phones_become_phonemes_with_their_closures(tmp_path: Path) -> None:
     assert phonemes[2].release is None
 
 
+GERMAN = {"pʰ": "p", "aː": "a", "ʁ": "ʁ", "ʏ": "ʏ", "t͡s": "ts", "n̩": "n", "ˈɔʏ": "ɔʏ", "spn": "", "": "", "<eps>": ""}
+
+
+def test_another_language_is_written_in_ipa(tmp_path: Path) -> None:
+    lines = [f"{n / 20:.3f}\t{(n + 1) / 20:.3f}\t{phone}\twort" for n, phone in enumerate(GERMAN)]
+    write(tmp_path, times="\n".join(lines))
+    _, phonemes = recordings.read(recordings.find(tmp_path)[0][0])
+    assert [p.ipa for p in phonemes] == list(GERMAN.values())
+    assert [p.release is not None for p in phonemes] == [phone in ("pʰ", "t͡s") for phone in GERMAN]
+
+
+def test_what_espeak_says_in_any_accent_has_a_shape() -> None:
+    """Written as an alignment, its phones are read as they are: none is a pause, in which lips close."""
+    for accent in (*_ACCENTS, *_FOREIGN):
+        _, phonemes = speak("very young people above water wonder about birds", Voice(f"{accent}+m1", 165, 45))
+        unknown = {p.ipa for p in phonemes if p.ipa and not recordings._symbol(p.ipa)}
+        assert unknown <= {"ʲ"}, f"{accent}: {unknown}"
+
+
 def test_a_shorter_vocal_tract_shortens_samples_and_times_alike(tmp_path: Path) -> None:
     write(tmp_path)
     recording = recordings.find(tmp_path)[0][0]
@@ -89,3 +110,19 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     write(tmp_path / "two", times="0.1\tlate\tP\n")
     with pytest.raises(InputError, match=r"a.tsv: not a phone"):
         recordings.read(recordings.find(tmp_path / "two")[0][0])
+    write(tmp_path / "two", times="0.1\t0.2\tQX\tword\n")
+    with pytest.raises(InputError, match=r"a.tsv: not one phone is known: QX"):
+        recordings.read(recordings.find(tmp_path / "two")[0][0])
+    (tmp_path / "two" / "a.tsv").write_bytes(TIMES.encode("utf-16"))
+    with pytest.raises(InputError, match=r"a.tsv: is not UTF-8"):
+        recordings.read(recordings.find(tmp_path / "two")[0][0])
+    (tmp_path / "two" / "index.csv").write_text("file,speaker,alignment\na.flac,a\n")
+    with pytest.raises(InputError, match=r"index.csv: row 1 has no alignment"):
+        recordings.find(tmp_path)
+
+
+def test_an_index_out_of_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    write(tmp_path)
+    index = tmp_path / "index.csv"
+    index.write_bytes(b"\xef\xbb\xbf" + index.read_bytes().replace(b"\n", b"\r\n"))
+    assert len(recordings.find(tmp_path)) == 2
