@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from syncnet_lib.experiment import config, registry
 from syncnet_lib.experiment.outbox import Outbox, Undelivered
 from syncnet_lib.experiment.store import answering, client_of, flat, reach, uri
-from syncnet_lib.files import scratch
+from syncnet_lib.files import atomic, scratch
 from syncnet_lib.paths import PIPELINE
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def start(
     """Open a run.
 
     It stays open until `Run.finish`, the notebook's last word, so that a run whose notebook failed on the way is never
-    FINISHED: `stages.execute_tracked` ends it as the notebook ended; in a kernel run by hand it is FAILED when the
+    FINISHED: `stages.execute_tracked` has it ended as the notebook ended; in a kernel run by hand it is FAILED when the
     kernel ends.
 
     Tags: `stage`, `git.commit`, `git.dirty`, `data.<path>` (DVC's md5 of each data input of the stage), `dvc.exp`
@@ -236,6 +236,23 @@ def close(run_id: str, status: str, copy: Path, root: Path) -> None:
     if copy.exists():
         outbox.post({"kind": "artifact", "folder": "notebook"}, copy)
     _post_end(outbox, status)
+
+
+def close_opened(opened: Path, status: str, copy: Path, root: Path) -> None:
+    """`close` every run that `start` has noted, and strike it out; those that are struck out stay as they are.
+
+    Args:
+        opened: the file of `OPENED_RUNS`.
+        status: how the notebook ended: FINISHED, FAILED or KILLED.
+        copy: the executed notebook; it may be missing.
+        root: the project.
+    """
+    left = opened.read_text().split()
+    while left:
+        close(left[0], status, copy, root)
+        del left[0]
+        with atomic(opened) as temporary:
+            temporary.write_text("".join(f"{run_id}\n" for run_id in left))
 
 
 def _post_end(outbox: Outbox, status: str) -> None:

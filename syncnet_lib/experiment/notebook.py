@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,9 @@ from syncnet_lib.files import atomic, remove, scratch, sweep_scratch
 from syncnet_lib.paths import ROOT
 
 
-def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Path) -> None:
+def execute(
+    stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Path, last: Callable[[], str] = lambda: ""
+) -> None:
     """Execute a notebook in a kernel of its own and keep the executed copy.
 
     What the notebook prints goes to stdout and stderr as it comes, after each heading of the notebook.
@@ -28,6 +30,8 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
         copy: where the executed notebook goes, whole or not at all. It holds no time stamp and no absolute path, so
             that the same outputs give the same file. After a failure or an interruption it is at `failed_copy(copy)`,
             with the error and its trace.
+        last: told when every cell has been executed and the copy is kept: gives code that the kernel executes before it
+            is shut down, "" for none. Nobody is told whether it could.
 
     Raises:
         InputError: raised in the notebook, by any depth of library, or made of any other exception, or of the death
@@ -40,8 +44,13 @@ def execute(stage: str, notebook: Path, parameters: Mapping[str, Any], copy: Pat
     remove(failed)
     with scratch() as folder:
         draft = Path(folder) / "draft.ipynb"
+
+        def executed() -> str:
+            _keep(draft, copy)
+            return last()
+
         try:
-            _papermill(stage, notebook, parameters, draft)
+            _papermill(stage, notebook, parameters, draft, executed)
         except BaseException as error:
             sweep_scratch()  # of a kernel that was killed
             with contextlib.suppress(OSError, ValueError):  # half a draft, a full disk: the error is told anyway
@@ -85,7 +94,9 @@ def parameter_names(notebook: Path) -> list[str]:
     return [name for cell in cells if _is_parameters(cell) for name in _assigned(cell.source)]
 
 
-def _papermill(stage: str, notebook: Path, parameters: Mapping[str, Any], draft: Path) -> None:
+def _papermill(
+    stage: str, notebook: Path, parameters: Mapping[str, Any], draft: Path, executed: Callable[[], str]
+) -> None:
     import nbformat
     import papermill
     from papermill.engines import papermill_engines
@@ -94,7 +105,7 @@ def _papermill(stage: str, notebook: Path, parameters: Mapping[str, Any], draft:
     # asyncio then log a traceback of their own. What matters arrives as an exception.
     for logger in ("tornado", "asyncio"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
-    papermill_engines.register("syncnet", _engine(stage))
+    papermill_engines.register("syncnet", _engine(stage, executed))
     with _kernel_environment():
         papermill.execute_notebook(
             nbformat.read(notebook, as_version=4),
@@ -111,11 +122,29 @@ def _papermill(stage: str, notebook: Path, parameters: Mapping[str, Any], draft:
         )
 
 
-def _engine(stage: str) -> type:
-    """Papermill's engine, which also prints each heading of the notebook as it comes to it."""
-    from papermill.engines import NBClientEngine
+def _engine(stage: str, executed: Callable[[], str]) -> type:
+    """Papermill's engine, which also prints each heading of the notebook as it comes to it, and before it shuts the
+    kernel down has that execute what `executed` gives."""
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from nbformat.v4 import new_code_cell
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import Engine as Base
 
-    class Engine(NBClientEngine):
+    class Client(PapermillNotebookClient):
+        @contextlib.contextmanager
+        def setup_kernel(self, **options: Any) -> Iterator[None]:
+            with super().setup_kernel(**options):
+                yield
+                if _has_failed(self.nb):
+                    return
+                self.nb_man.save()
+                if code := executed():
+                    self.nb.cells.append(new_code_cell(code))
+                    with contextlib.suppress(CellExecutionError, DeadKernelError):
+                        self.execute_cell(self.nb.cells[-1], len(self.nb.cells) - 1, store_history=False)
+                    del self.nb.cells[-1]
+
+    class Engine(Base):
         @classmethod
         def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
             start_cell = nb_man.cell_start
@@ -127,9 +156,19 @@ def _engine(stage: str) -> type:
                 start_cell(cell, cell_index, **rest)
 
             nb_man.cell_start = cell_start
-            return super().execute_managed_notebook(nb_man, kernel_name, **options)
+            used = {name: options[name] for name in ("stdout_file", "stderr_file", "extra_arguments")}
+            wait = options["start_timeout"]
+            return Client(nb_man, kernel_name=kernel_name, timeout=None, startup_timeout=wait, **used).execute()
 
     return Engine
+
+
+def _has_failed(notebook: Any) -> bool:
+    """Whether a cell was stopped by an exception; a notebook that was left by `exit()` counts as one that was."""
+    if notebook.metadata.papermill.get("exception"):
+        return True
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return any(output.output_type == "error" for output in outputs)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,9 @@
 """A stage is its notebook, executed with the parameters of params.yaml, and the record of that in MLflow."""
 
-import contextlib
 import hashlib
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +15,9 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.experiment import config, mlflow_log, pipeline
 from syncnet_lib.experiment.notebook import execute, failed_copy, parameter_names, raised_inside
 from syncnet_lib.experiment.settings import CommonSettings
-from syncnet_lib.experiment.store import client_of
 from syncnet_lib.files import locked, remove, scratch
 from syncnet_lib.paths import PIPELINE, ROOT, is_pipeline, reports
 
-POLL = 0.2
-"""Seconds between two looks at whether a notebook has opened a run."""
 ENSURING = "SYNCNET_ENSURING"
 """Environment: set while `ensure` executes the stages before a notebook, which must not start over by themselves."""
 
@@ -93,50 +88,44 @@ def execute_tracked(stage: str, notebook: Path, parameters: Mapping[str, Any], c
 
     FINISHED says that every cell was executed and every assertion held; an exception in any cell leaves a FAILED run,
     an interruption a KILLED one.
+
+    A run that finished is ended by the kernel, which has MLflow loaded: that takes seconds in each process. What the
+    kernel did not end, because it failed or died, is ended here.
     """
     with _opened_runs() as opened:
+
+        def last() -> str:
+            return _closing(opened, "FINISHED", copy) if opened.stat().st_size else ""
+
         try:
-            execute(stage, notebook, parameters, copy)
+            execute(stage, notebook, parameters, copy, last)
         except InputError:
-            _close(opened, "FAILED", failed_copy(copy))
+            mlflow_log.close_opened(opened, "FAILED", failed_copy(copy), ROOT)
             raise
         except BaseException:  # Ctrl-C, or SIGTERM as SystemExit
-            _close(opened, "KILLED", failed_copy(copy))
+            mlflow_log.close_opened(opened, "KILLED", failed_copy(copy), ROOT)
             raise
-        _close(opened, "FINISHED", copy)
+        mlflow_log.close_opened(opened, "FINISHED", copy, ROOT)
+
+
+def _closing(opened: Path, status: str, copy: Path) -> str:
+    """`mlflow_log.close_opened`, as code for a kernel."""
+    arguments = f"Path({str(opened)!r}), {status!r}, Path({str(copy)!r}), Path({str(ROOT)!r})"
+    imports = "from pathlib import Path\nfrom syncnet_lib.experiment import mlflow_log"
+    return f"{imports}\nmlflow_log.close_opened({arguments})"
 
 
 @contextmanager
 def _opened_runs() -> Iterator[Path]:
-    """A file in which `mlflow_log.start`, in the notebook's kernel, notes the runs that it opens.
-
-    Once there is one, this process imports what it will end the run with, for which it would wait for seconds when the
-    notebook is done; while that computes, it has nothing else to do.
-    """
+    """A file in which `mlflow_log.start`, in the notebook's kernel, notes the runs that it opens."""
     with scratch() as folder:
         opened = Path(folder) / "runs"
         opened.touch()
         os.environ[mlflow_log.OPENED_RUNS] = str(opened)
-        over = threading.Event()
-        threading.Thread(target=_prepare, args=(opened, over), daemon=True).start()
         try:
             yield opened
         finally:
-            over.set()
             del os.environ[mlflow_log.OPENED_RUNS]
-
-
-def _prepare(opened: Path, over: threading.Event) -> None:
-    with contextlib.suppress(Exception):  # of the store it is told where the run is ended
-        while not over.wait(POLL):
-            if opened.stat().st_size:
-                client_of(ROOT)
-                return
-
-
-def _close(opened: Path, status: str, copy: Path) -> None:
-    for run_id in opened.read_text().split():
-        mlflow_log.close(run_id, status, copy, ROOT)
 
 
 def ensure(stage: str, workdir: str) -> None:

@@ -103,31 +103,42 @@ def newest(uri: str) -> mlflow.entities.Run:
     return mlflow.MlflowClient(uri).search_runs(["1"], order_by=["start_time DESC"], max_results=1)[0]
 
 
-def recorded(project: Path, uri: str, *cells: str) -> tuple[str, list[str]]:
-    """State of the MLflow run of a stage whose notebook opens one, and the names of the notebooks kept with it."""
+STAGE = """
+import sys
+from syncnet_lib.experiment import stages
+try:
+    stages.run("report", "notebooks/07_report.ipynb", "data/x")
+finally:
+    print("mlflow" in sys.modules)
+"""
+
+
+def recorded(project: Path, uri: str, *cells: str) -> tuple[str, list[str], bool]:
+    """State of the MLflow run of a stage whose notebook opens one, the names of the notebooks kept with it, and whether
+    the stage's own process has imported MLflow, and not the kernel alone."""
     write_notebook(project / "notebooks" / "07_report.ipynb", PARAMETERS, RUN, *cells)
-    command = [
-        sys.executable,
-        "-m",
-        "syncnet_lib",
-        "stage",
-        "report",
-        "notebooks/07_report.ipynb",
-        "--workdir",
-        "data/x",
-    ]
-    subprocess.run(command, cwd=project, env={**os.environ, "MLFLOW_TRACKING_URI": uri}, check=False)
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(
+        [sys.executable, "-c", STAGE], cwd=project, env=environment, stdout=subprocess.PIPE, text=True, check=False
+    )
     run = newest(uri)
     kept = mlflow.MlflowClient(uri).list_artifacts(run.info.run_id, "notebook")
-    return run.info.status, [Path(artifact.path).name for artifact in kept]
+    imported = done.stdout.endswith("True\n")
+    assert (done.returncode == 0) == (run.info.status == "FINISHED")
+    return run.info.status, [Path(artifact.path).name for artifact in kept], imported
 
 
 def test_a_claim_that_fails_at_the_end_leaves_a_failed_run(project: Path, uri: str) -> None:
-    assert recorded(project, uri, "assert 1 > 2, 'the claim'") == ("FAILED", ["report.failed.ipynb"])
+    assert recorded(project, uri, "assert 1 > 2, 'the claim'") == ("FAILED", ["report.failed.ipynb"], True)
 
 
 def test_a_run_ends_with_its_notebook(project: Path, uri: str) -> None:
-    assert recorded(project, uri, "assert 2 > 1") == ("FINISHED", ["report.ipynb"])
+    assert recorded(project, uri, "assert 2 > 1") == ("FINISHED", ["report.ipynb"], False)
+
+
+def test_a_run_ends_though_the_kernel_dies_while_it_ends_it(project: Path, uri: str) -> None:
+    dying = "import os\nmlflow_log.close = lambda *_: os._exit(9)"
+    assert recorded(project, uri, dying) == ("FINISHED", ["report.ipynb"], True)
 
 
 def test_an_interruption_leaves_a_killed_run(project: Path, uri: str) -> None:
