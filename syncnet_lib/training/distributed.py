@@ -123,11 +123,13 @@ class Ranks:
 
 
 @contextmanager
-def joined(device: str) -> Iterator[torch.device]:
-    """Join the process group that torchrun describes in the environment.
+def joined(device: str, port: int | None = None) -> Iterator[torch.device]:
+    """Join the process group that the environment describes, in the variables of torchrun.
 
     Args:
         device: "cuda", a GPU a process, or "cpu".
+        port: of this machine, where the process that started the ranks keeps the store at which they meet; None where
+            torchrun keeps it.
 
     Yields:
         This process's device.
@@ -135,7 +137,13 @@ def joined(device: str) -> Iterator[torch.device]:
     where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device == "cuda" else torch.device("cpu")
     if device == "cuda":
         torch.cuda.set_device(where)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    backend = "nccl" if device == "cuda" else "gloo"
+    if port is None:
+        dist.init_process_group(backend)
+    else:
+        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        store = dist.TCPStore("127.0.0.1", port, world, is_master=False)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world)
     try:
         yield where
     finally:

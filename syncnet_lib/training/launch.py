@@ -1,12 +1,13 @@
 """Training in several processes: a GPU each, or a share of the processor's cores each.
 
-`fit` does it from a notebook. By hand, or on several machines, torchrun starts the processes and a file describes the
-training (`Job`):
+`fit` does it from a notebook, and starts them itself. By hand, or on several machines, torchrun starts them and a file
+describes the training (`Job`):
 
     echo '{"pairs": "data/pairs", "state": "data/state/two", "train": {"model": "paper"}}' > job.json
     torchrun --nproc-per-node 2 -m syncnet_lib.training.launch job.json
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset.splits import Split
@@ -32,9 +34,12 @@ from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.state import Epoch
 from syncnet_lib.training.timing import PhaseTimer
 
+LAST_WORDS = 2.0
+"""Seconds that the other ranks have when one has failed, until they are ended: rank 0 tells what all of them refuse."""
+
 
 class Job(Settings):
-    """A training as a JSON file describes it to the processes that torchrun starts."""
+    """A training as a JSON file describes it to its processes."""
 
     pairs: str
     """Folder with the packed splits `train` and `val`."""
@@ -54,6 +59,8 @@ class Job(Settings):
     """The checkpoint that `train.init` names; None for random weights."""
     parent: int | None = None
     """Process that reads what rank 0 prints, and without which the training ends; None for a training of its own."""
+    port: int | None = None
+    """Where that process keeps the store at which the ranks meet; None where torchrun keeps one."""
 
 
 def fit(
@@ -67,7 +74,7 @@ def fit(
     workers: int = 0,
     init: Path | None = None,
 ) -> Iterator[Epoch]:
-    """`loop.fit` in this process or, where `settings.processes` says so, in several that torchrun starts.
+    """`loop.fit` in this process or, where `settings.processes` says so, in several others.
 
     Args:
         train, val: opened from the folders `train` and `val` of a pairs stage.
@@ -95,6 +102,8 @@ def fit(
         np.save(kept, train.kept)
         for name, split in {"train": train, "val": val}.items():
             split.write(Path(folder, name))
+        # torchrun would import torch in a process more, before the ranks do: two seconds of every training.
+        store = dist.TCPStore("127.0.0.1", 0, processes, is_master=True, wait_for_workers=False)
         job = Job(
             pairs=str(folder),
             state=str(state_dir),
@@ -105,47 +114,59 @@ def fit(
             kept=str(kept),
             init=str(init) if init else None,
             parent=os.getpid(),
+            port=store.port,
         )
         job_file.write_text(job.model_dump_json())
-        for record in _torchrun(processes, job_file, job.device):
+        for record in _run(processes, job_file, job.device):
             timer.restore([*timer.rows(), *record["timing"]])
             yield Epoch(**record["epoch"])
 
 
-def _torchrun(processes: int, job_file: Path, device: str) -> Iterator[dict]:
+def _run(processes: int, job_file: Path, device: str) -> Iterator[dict]:
     """Start the processes of a job, and give what rank 0 prints, a record an epoch.
 
     Raises:
         InputError: what rank 0 refused.
         RuntimeError: a process failed otherwise.
     """
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    # All ranks are here, so that this machine needs no name that can be looked up. By default torchrun makes a folder
-    # for logs, though nothing is logged, and leaves it.
-    here = ["--local-addr=127.0.0.1", f"--log-dir={job_file.parent}"]
-    command = [*torchrun, *here, "-m", "syncnet_lib.training.launch", str(job_file)]
-    environment = dict(os.environ)
-    if device == "cpu":
-        environment[parallel.THREADS[0]] = str(max(1, parallel.cores() // processes))
+    command = [sys.executable, "-m", "syncnet_lib.training.launch", str(job_file)]
+    threads = max(1, parallel.cores() // processes) if device == "cpu" else 1
+    shared = {**os.environ, parallel.THREADS[0]: str(threads), "WORLD_SIZE": str(processes)}
     refusal = None
-    with tempfile.TemporaryFile("w+") as log:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment) as process:
-            assert process.stdout is not None
-            try:
-                for line in process.stdout:
-                    record = json.loads(line)
-                    if "error" in record:
-                        refusal = InputError(*record["error"])
-                    else:
-                        yield record
-            finally:
-                process.terminate()  # where the training is given up; one that has ended hears nothing
+    with tempfile.TemporaryFile("w+") as log, contextlib.ExitStack() as running:
+        ranks: list[subprocess.Popen[str]] = []
+        for rank in range(processes):
+            out = log if rank else subprocess.PIPE
+            own = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            ranks.append(running.enter_context(subprocess.Popen(command, stdout=out, stderr=log, text=True, env=own)))
+            running.callback(ranks[-1].terminate)  # where the training is given up; one that has ended hears nothing
+        threading.Thread(target=_end_together, args=[ranks], daemon=True).start()
+        assert ranks[0].stdout is not None
+        for line in ranks[0].stdout:
+            record = json.loads(line)
+            if "error" in record:
+                refusal = InputError(*record["error"])
+            else:
+                yield record
+        codes = [rank.wait() for rank in ranks]
         log.seek(0)
         trace = log.read()
     if refusal:
         raise refusal
-    if process.returncode:
+    if any(codes):
         raise RuntimeError(f"a training process failed\n{trace}")
+
+
+def _end_together(ranks: list[subprocess.Popen[str]]) -> None:
+    """When a rank has failed, end the others, which would wait for it."""
+    codes: list[int | None] = [None]
+    while None in codes and not any(codes):
+        time.sleep(0.1)
+        codes = [rank.poll() for rank in ranks]
+    if any(codes):
+        time.sleep(LAST_WORDS)
+        for rank in ranks:
+            rank.terminate()
 
 
 def _end_without(parent: int) -> None:
@@ -156,7 +177,7 @@ def _end_without(parent: int) -> None:
 
 
 def main(job_file: str) -> int:
-    """One of the processes that torchrun starts; rank 0 prints a line of JSON an epoch.
+    """One of the processes of a training; rank 0 prints a line of JSON an epoch.
 
     Args:
         job_file: JSON, a `Job`.
@@ -171,7 +192,7 @@ def main(job_file: str) -> int:
         return 2
     if job.parent is not None:
         threading.Thread(target=_end_without, args=[job.parent], daemon=True).start()
-    with distributed.joined(job.device) as device:
+    with distributed.joined(job.device, job.port) as device:
         first = distributed.Ranks.here().first
         try:
             train, val = Split.open(Path(job.pairs, "train")), Split.open(Path(job.pairs, "val"))

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -148,13 +149,14 @@ for epoch in test_launch.forty_epochs(Path({pairs!r}), Path({folder!r})):
 """
 
 
-def trained_for(parent: int) -> list[str]:
-    """The command lines of the processes that train for another one."""
+def trained_for(parent: int) -> list[int]:
+    """The processes that train for another one, rank 0 first."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended
-            found.append(path.read_text().replace("\0", " "))
-    return [line for line in found if f"{parent}-syncnet-" in line]
+            if f"{parent}-syncnet-" in path.read_text():
+                found.append(int(path.parent.name))
+    return sorted(found)
 
 
 @pytest.mark.slow
@@ -162,7 +164,7 @@ def test_two_processes_killed_then_interrupted_end_as_one(pairs, tmp_path, tempo
     script = PARENT.format(tests=str(ROOT), pairs=str(pairs), folder=str(tmp_path))
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout.readline() == "1\n"
-        assert len(trained_for(parent.pid)) == 3  # torchrun and two ranks
+        assert len(trained_for(parent.pid)) == 2
         parent.kill()
     deadline = time.monotonic() + 120
     while trained_for(parent.pid):
@@ -181,6 +183,16 @@ def test_two_processes_killed_then_interrupted_end_as_one(pairs, tmp_path, tempo
     assert [epoch.loss for epoch in done[:30]] == [epoch["loss"] for epoch in state["history"][:30]]
     assert done[-1].validation["auc"] > 0
     assert loop.best(tmp_path).spec.name == "small"
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_ends_the_others(pairs, tmp_path):
+    running = forty_epochs(pairs, tmp_path)
+    next(running)
+    os.kill(trained_for(os.getpid())[1], signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="a training process failed"):
+        list(running)
+    assert not trained_for(os.getpid())
 
 
 @pytest.mark.parametrize(
