@@ -113,13 +113,25 @@ class Ranks:
         return box[0]
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model to call in a step: its backward pass leaves gradients averaged over all ranks."""
-        if self.world == 1:
-            return model
+        """The model to call in a step. On GPUs its backward pass leaves gradients averaged over all ranks; on a CPU
+        `average` does that: torch's wrapper imports its compiler, 1.6 s of every rank, to hide a wait of milliseconds.
+        """
         device = next(model.parameters()).device
+        if self.world == 1 or device.type == "cpu":
+            return model
         if self.world > self.parts:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # the very weights, which the optimiser has already
-        return DistributedDataParallel(model, [device] if device.type == "cuda" else None, broadcast_buffers=False)
+        return DistributedDataParallel(model, [device], broadcast_buffers=False)
+
+    @torch.no_grad()
+    def average(self, model: nn.Module) -> None:
+        """On a CPU, give every rank the mean of the gradients of all, once its backward passes are over."""
+        gradients = [each.grad for each in model.parameters() if each.grad is not None]
+        if self.world == 1 or gradients[0].device.type != "cpu":
+            return
+        mean = self.mean(torch.cat([each.flatten() for each in gradients]))
+        for each, part in zip(gradients, mean.split([each.numel() for each in gradients]), strict=True):
+            each.copy_(part.view_as(each))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
@@ -110,6 +111,7 @@ class Step:
                     value.backward()
             values.append(value.detach())
         with timer.phase("update"):
+            self._ranks.average(self._model)
             if self._grad_clip:
                 # A rare large step costs the first epochs.
                 nn.utils.clip_grad_norm_(self._model.parameters(), self._grad_clip)
@@ -138,8 +140,10 @@ class Step:
         self._dropout[at] = torch.get_rng_state()
 
     def _averaged(self, last: bool) -> AbstractContextManager[Any]:
-        """Ranks average their gradients after the last of their pieces alone."""
-        return nullcontext() if last or self._ranks.world == 1 else cast(Any, self._shared).no_sync()
+        """On GPUs the last backward pass alone averages gradients over ranks."""
+        if last or not isinstance(self._shared, DistributedDataParallel):
+            return nullcontext()
+        return self._shared.no_sync()
 
     def _forward(self, batch: Batch, random: SharedRandom) -> tuple[Tensor, Tensor]:
         spec, video, audio = self._model.spec, batch.video, batch.audio
