@@ -30,7 +30,8 @@ from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.experiment import calibration, evaluate, statistics
-from syncnet_lib.measurement import checkpoints, speech, standing, verdict
+from syncnet_lib.measurement import checkpoints, standing, verdict
+from syncnet_lib.media import speech
 from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import embed_clip
@@ -40,8 +41,6 @@ from syncnet_lib.plots import failures, page
 TABLES = {"unseen clips": ("grid_s1",), "unseen talkers": ("grid_talkers",), "other footage": ("tv", "wild", "studio")}
 MOVED, MOVED_BY = 15, 10
 """Windows of the stretches that are moved, and by how many frames at most."""
-VAD_USUAL = 0.5
-"""Probability from which silero-vad counts a moment as speech by default."""
 
 
 def interval(table: pd.DataFrame, column: str) -> list[float]:
@@ -175,8 +174,7 @@ def extracted(sources: list[str], clips_dir: Path, work: Path) -> tuple[pd.DataF
     manifest = pd.concat(manifests)[["clip_id", "video_id", "source", "talker", "frames"]]
     spoken = {}
     for row in manifest.itertuples():
-        spans = speech.speech_spans(clips.load(work / row.source / row.clip_id).samples, VAD_USUAL)
-        spoken[row.clip_id] = speech.by_frame(spans, row.frames)
+        spoken[row.clip_id] = speech.spoken(clips.load(work / row.source / row.clip_id).samples, row.frames)
     return manifest, spoken
 
 

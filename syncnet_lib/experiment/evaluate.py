@@ -17,6 +17,7 @@ from syncnet_lib.experiment import known_noise
 from syncnet_lib.experiment.baseline import aperture_verdicts
 from syncnet_lib.experiment.settings import EvaluateSettings
 from syncnet_lib.experiment.statistics import bootstrap
+from syncnet_lib.media import speech
 from syncnet_lib.model import scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.model.networks import SyncNet
@@ -52,7 +53,7 @@ def embed(model: SyncNet, folder: Path, truths: Mapping[str, int]) -> list[Embed
     for clip_id, truth in truths.items():
         clip = clips.load(folder / clip_id)
         v, a = embed_clip(model, clip.mouth, clip.mfcc)
-        embedded.append(Embedded(clip_id, v, a, truth, clip.speech))
+        embedded.append(Embedded(clip_id, v, a, truth, speech.spoken(clip.samples, len(clip.mouth))))
     return embedded
 
 

@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import speech
 from syncnet_lib.measurement.stream import AudioBlock, AudioEnd, Event
-from syncnet_lib.media import features
+from syncnet_lib.media import features, speech
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES
 from syncnet_lib.media.report import Report

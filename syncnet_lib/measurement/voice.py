@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Int16
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import speech
-from syncnet_lib.media import audio, decode
+from syncnet_lib.media import audio, decode, speech
 from syncnet_lib.media.clock import SAMPLE_RATE
 from syncnet_lib.media.report import Note
 

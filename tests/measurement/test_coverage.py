@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from syncnet_lib.measurement import finding, output, pages, speech, table, verdict
+from syncnet_lib.measurement import finding, output, pages, table, verdict
 from syncnet_lib.measurement.analyse import Analysis, InferSettings
 from syncnet_lib.measurement.coverage import NO_FACE, NOT_SPEAKING, coverage
 from syncnet_lib.measurement.result import Coverage, Result, Unjudged
-from syncnet_lib.media import audio, decode, encode
+from syncnet_lib.media import audio, decode, encode, speech
 from syncnet_lib.media.clock import FPS, SAMPLES_PER_FRAME
 from tests.measurement.test_analyse import INFO, analyse, planted
 from tests.measurement.test_standard import result

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from silero_vad import get_speech_timestamps, load_silero_vad
 
 from syncnet_lib.errors import InputError
-from syncnet_lib.measurement import speech
+from syncnet_lib.media import speech
 from syncnet_lib.media.audio import read_audio
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
 from tests.measurement.test_voice import WORDS, music

@@ -21,6 +21,8 @@ CHUNK = 512
 PROBABILITY = 0.9
 """Speech probability of silero-vad from which a moment counts. Real speech loses 2 % of its seconds against the usual
 0.5, where a tone that rises and falls three times a second over noise is taken for speech; from 0.9 on it is not."""
+USUAL = 0.5
+"""The probability that silero-vad itself asks for: where it is known that somebody speaks, and when is asked."""
 LESS = 0.15
 """By how much the probability must fall below that for speech to end."""
 LEAST_SPEECH, LEAST_SILENCE, MARGIN = (SAMPLE_RATE * ms // 1000 for ms in (250, 100, 30))
@@ -192,6 +194,16 @@ def spans(
 def speech_spans(samples: Int16[np.ndarray, " samples"], probability: float = PROBABILITY) -> list[tuple[int, int]]:
     """`spans` of 16 kHz mono samples."""
     return spans(Detector().probabilities(samples), len(samples), probability)
+
+
+def spoken(samples: Int16[np.ndarray, " samples"], frames: int) -> Bool[np.ndarray, " {frames}"]:
+    """Which frames of a talker's clip are of speech, as published evaluations ask it: `USUAL`.
+
+    Args:
+        samples: 16 kHz mono.
+        frames: of the clip.
+    """
+    return by_frame(speech_spans(samples, USUAL), frames)
 
 
 def by_frame(spoken: list[tuple[int, int]], frames: int) -> Bool[np.ndarray, " frames"]:
