@@ -1,6 +1,6 @@
 """Figures of the filter: what a threshold keeps, and what the clips that it judges look like over time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,11 @@ SMOOTHED = 15
 
 
 def histograms(
-    clips: pd.DataFrame, negatives: Float[np.ndarray, " negatives"], groups: "pd.Series[str] | None", threshold: float
+    clips: pd.DataFrame,
+    negatives: Float[np.ndarray, " negatives"],
+    groups: "pd.Series[str] | None",
+    threshold: float,
+    densities: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Figure:
     """Mean distances of clips, those of the same clips against shifted audio, and what the verdicts on them are.
 
@@ -25,6 +29,8 @@ def histograms(
         negatives: mean distances against shifted audio.
         groups: "genuine" or "noisy" by clip, where the truth is known.
         threshold: of the distance.
+        densities: of the nearer and the farther group of a mixture that was fitted to the clips, at any distances; they
+            are drawn with their crossing. None where there are not two.
     """
     kept = (clips.verdict == "kept").mean()
     figure = style.headed(
@@ -43,6 +49,12 @@ def histograms(
     weights = np.full(len(negatives), 100 / len(negatives))
     left.hist(negatives, bins.tolist(), weights=weights, histtype="step", color=style.NEUTRAL, label="shifted audio")
     left.axvline(threshold, color="black", linewidth=1)
+    if densities is not None:
+        at = np.linspace(bins[0], bins[-1], 2000)
+        near, far = 100 * (bins[1] - bins[0]) * densities(at)
+        crossing = at[near.argmax() + int((far > near)[near.argmax() :].argmax())]
+        left.plot(at, np.stack([near, far], axis=1), color="black", linewidth=0.8, linestyle="--")
+        left.axvline(crossing, color="black", linewidth=1, linestyle=":", label=f"mixture, crossing at {crossing:.2f}")
     left.legend(frameon=False, fontsize=8)
     marks = {"kept": "o", "off-sync": "s", "dubbed": "x"}
     for name, rows in clips.groupby("verdict"):

@@ -33,6 +33,11 @@ class Mixture:
     shares: tuple[float, float]
     crossing: float
 
+    def densities(self, at: Float[np.ndarray, " n"]) -> Float[np.ndarray, "2 n"]:
+        """How densely each group lies at some distances, its share of all counted in: they are equal at `crossing`."""
+        mean, deviation, share = (np.array(each)[:, None] for each in (self.means, self.deviations, self.shares))
+        return share / (deviation * (2 * np.pi) ** 0.5) * np.exp(-0.5 * ((at - mean) / deviation) ** 2)
+
 
 def find_threshold(
     method: Method,
@@ -107,6 +112,14 @@ def fit_mixture(positives: Float[np.ndarray, " positives"]) -> Mixture:
         shares=(float(shares[0]), float(shares[1])),
         crossing=float(brentq(log_ratio, means[0], means[1])),
     )
+
+
+def mixture_of(positives: Float[np.ndarray, " positives"]) -> Mixture | None:
+    """As `fit_mixture`; None where there are not two groups."""
+    try:
+        return fit_mixture(positives)
+    except InputError:
+        return None
 
 
 def summarise(verdict: pd.DataFrame) -> dict[str, float]:

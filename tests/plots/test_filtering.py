@@ -1,7 +1,9 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from syncnet_lib.plots import filtering
+from syncnet_lib.training.filtering import Mixture
 from tests.plots.examples import has_units, text, verdict
 
 
@@ -16,6 +18,16 @@ def test_what_is_kept_and_how_far_apart_it_is() -> None:
     figure = filtering.histograms(clips, negatives, groups, 0.9)
     shown = [entry.get_text() for entry in figure.axes[0].get_legend().get_texts()]
     assert {"genuine (2)", "noisy (2)", "shifted audio"} <= set(shown)
+
+
+def test_two_groups_are_drawn_with_their_crossing() -> None:
+    clips = pd.DataFrame({"verdict": ["kept", "dubbed"], "distance": [0.4, 1.2], "offset": 0, "confidence": 0.3})
+    mixture = Mixture(means=(0.5, 1.1), deviations=(0.1, 0.1), shares=(0.5, 0.5), crossing=0.8)
+    near, far = mixture.densities(np.array([0.5, 0.8]))
+    assert near == pytest.approx([0.5 * 3.989, far[1]], abs=1e-3)
+    figure = filtering.histograms(clips, np.linspace(0.3, 1.4, 50), None, 0.9, mixture.densities)
+    shown = [entry.get_text() for entry in figure.axes[0].get_legend().get_texts()]
+    assert "mixture, crossing at 0.80" in shown
 
 
 def test_asynchrony_is_seen_over_time() -> None:
