@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but imported without saying so
 from torch.nn.parallel import DistributedDataParallel
 
 from syncnet_lib.errors import InputError
@@ -134,6 +135,16 @@ class Ranks:
             each.copy_(part.view_as(each))
 
 
+def meeting(world: int, port: int | None = None) -> TCPStore:
+    """The store at which the ranks of this machine meet.
+
+    Args:
+        world: how many ranks.
+        port: where another process keeps it; None keeps it here, at a port that is free.
+    """
+    return TCPStore("127.0.0.1", port or 0, world, is_master=port is None, wait_for_workers=False)
+
+
 @contextmanager
 def joined(device: str, port: int | None = None) -> Iterator[torch.device]:
     """Join the process group that the environment describes, in the variables of torchrun.
@@ -154,8 +165,7 @@ def joined(device: str, port: int | None = None) -> Iterator[torch.device]:
         dist.init_process_group(backend)
     else:
         rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        store = dist.TCPStore("127.0.0.1", port, world, is_master=False)
-        dist.init_process_group(backend, store=store, rank=rank, world_size=world)
+        dist.init_process_group(backend, store=meeting(world, port), rank=rank, world_size=world)
     try:
         yield where
     finally:

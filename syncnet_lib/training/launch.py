@@ -23,7 +23,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset.splits import Split
@@ -103,7 +102,7 @@ def fit(
         for name, split in {"train": train, "val": val}.items():
             split.write(Path(folder, name))
         # torchrun would import torch in a process more, before the ranks do: two seconds of every training.
-        store = dist.TCPStore("127.0.0.1", 0, processes, is_master=True, wait_for_workers=False)
+        store = distributed.meeting(processes)
         job = Job(
             pairs=str(folder),
             state=str(state_dir),
