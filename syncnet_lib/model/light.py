@@ -22,8 +22,8 @@ BATCH = 16
 """Video windows at a time: the patches of a layer stay near a CPU's caches."""
 STEM, STEM_STRIDE = 7, 4
 """Kernel and stride of the first convolution of the video stream."""
-CONVOLUTIONS = {"video.3": False, "video.7": True, "video.10": False}
-"""The other ones, by their names in a checkpoint, and whether a pooling comes before them."""
+CONVOLUTIONS = {"video.3": True, "video.7": False, "video.10": True}
+"""The other ones, by their names in a checkpoint, and whether a pooling comes after them."""
 STEPS = {"audio.0": (4, 1), "audio.1": (3, 2), "audio.2": (4, 2), "audio.3": (3, 1)}
 """Layers of the audio stream: kernel and stride in MFCC steps."""
 HEADS = "video.16", "audio.5"
@@ -159,8 +159,9 @@ class SmallEmbedder:
         side = int(positions**0.5)
         values = np.maximum(values, 0, out=values).reshape(count, side, side, -1)
         for pooled, weights in model.convolutions:
-            values = _convolved(_pooled(values) if pooled else values, weights)
-        return _normalised(_pooled(values).reshape(count, -1), model.video_head)
+            values = _convolved(values, weights, pooled)
+            values = _pooled(values) if pooled else values
+        return _normalised(values.reshape(count, -1), model.video_head)
 
 
 def _folded(weight: np.ndarray, tensors: Mapping[str, np.ndarray], norm: str) -> Weights:
@@ -181,10 +182,13 @@ def _stem_patches(frames: np.ndarray) -> np.ndarray:
     return patches.reshape(-1, STEM * STEM)
 
 
-def _convolved(values: np.ndarray, weights: Weights) -> np.ndarray:
-    """Convolution of 3x3 and ReLU of (N, h, w, c); the edge is padded with zeros."""
+def _convolved(values: np.ndarray, weights: Weights, pooled: bool) -> np.ndarray:
+    """Convolution of 3x3 and ReLU of (N, h, w, c); the edge is padded with zeros. An odd last row or column that the
+    pooling after it would leave out is not computed."""
     count, height, width, channels = values.shape
     padded = np.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    if pooled:
+        height, width = height // 2 * 2, width // 2 * 2
     patches = np.empty((count, height, width, 9, channels), np.float32)
     for at in range(9):
         row, column = divmod(at, 3)
@@ -194,9 +198,8 @@ def _convolved(values: np.ndarray, weights: Weights) -> np.ndarray:
 
 
 def _pooled(values: np.ndarray) -> np.ndarray:
-    """Maximum over 2x2 of (N, h, w, c); an odd last row or column is left out."""
-    height, width = values.shape[1] // 2 * 2, values.shape[2] // 2 * 2
-    rows = np.maximum(values[:, 0:height:2, :width], values[:, 1:height:2, :width])
+    """Maximum over 2x2 of (N, h, w, c), with even h and w."""
+    rows = np.maximum(values[:, ::2], values[:, 1::2])
     return np.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
 
