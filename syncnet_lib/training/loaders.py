@@ -66,11 +66,14 @@ class Batch:
         return cls(draw, video, audio, mean, *sides)
 
     def runs(self, first: int, last: int) -> "Batch":
-        """A part of the batch: these runs of audio with their video windows, as `Draw.runs`.
+        """A part of the batch: these runs of audio with their video windows, as `Draw.runs`; all of them are the batch
+        itself, pinned memory and all.
 
         Args:
             first, last: of the runs, the last one not included.
         """
+        if (first, last) == (0, len(self.audio)):
+            return self
         each = len(self.video) // len(self.audio)
         mean = None if self.mean is None else self.mean[first:last]
         return Batch.of(
