@@ -64,7 +64,7 @@ def read(folder: Path, name: str) -> dict[str, Split]:
         mfcc = content["mfcc"].astype(np.float32)
         index = pd.DataFrame({column: content[column] for column in COLUMNS})
     video = cv2.VideoCapture(str(folder / f"{name}.mp4"))
-    side = SPECS["small"].stored
+    side = int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))  # of the network's frames when the corpus was packed
     frames = np.empty((int(index.frames.sum()), side, side), np.uint8)
     count = 0
     while count < len(frames) and (read := video.read())[0]:

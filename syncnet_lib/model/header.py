@@ -1,7 +1,7 @@
 """What a checkpoint file says about itself, read without torch and without reading a weight."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ class Header:
     """What a checkpoint says about itself.
 
     Attributes:
-        spec: which network it is and what that is fed.
+        spec: which network it is, and what that is fed: what a network is fed by default may have been another when
+            the file was written.
         about: how it was trained; whatever its writer gave.
         threshold: from which confidence a verdict is sure; None where no threshold is known.
     """
@@ -96,9 +97,8 @@ def read(path: Path) -> Header:
         with safe_open(path, "np") as file:
             content = json.loads((file.metadata() or {})[KEY])
         threshold = content.get("threshold")
-        return Header(
-            SPECS[content["spec"]["name"]], content["about"], None if threshold is None else Threshold(**threshold)
-        )
+        spec = replace(SPECS[content["spec"]["name"]], **content["spec"])
+        return Header(spec, content["about"], None if threshold is None else Threshold(**threshold))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(path, f"not a SyncNet checkpoint ({error})", "give a file that training wrote") from None
 

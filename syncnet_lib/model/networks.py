@@ -13,7 +13,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from syncnet_lib.media.features import MFCC_PER_FRAME, MFCC_SIZE, WINDOW_FRAMES, WINDOW_MFCC
-from syncnet_lib.model.spec import SPECS, ModelName
+from syncnet_lib.model.spec import SPECS, ModelName, Spec
 
 
 def _conv(
@@ -48,11 +48,11 @@ class Steps(nn.Module):
 
 
 def _small_video(embedding: int) -> nn.Sequential:
-    """56x56x5: the first convolution has a stride of four pixels; at full scale a CPU's time would go there."""
+    """48x48x5: the first convolution has a stride of four pixels; at full scale a CPU's time would go there."""
     return nn.Sequential(
-        *_conv(WINDOW_FRAMES, 48, 7, stride=4, padding=3),  # 14
+        *_conv(WINDOW_FRAMES, 48, 7, stride=4, padding=3),  # 12
         *_conv(48, 64, 3),
-        nn.MaxPool2d(2),  # 7
+        nn.MaxPool2d(2),  # 6
         *_conv(64, 96, 3),
         *_conv(96, 128, 3),
         nn.MaxPool2d(2),  # 3
@@ -183,6 +183,7 @@ class SyncNet(nn.Module):
 
     Args:
         name: "small", "paper" or "v2".
+        spec: what to feed it, as a checkpoint says; None for what it is fed by default.
 
     Attributes:
         spec: what to feed it.
@@ -194,9 +195,9 @@ class SyncNet(nn.Module):
     mfcc_mean: Tensor
     mfcc_std: Tensor
 
-    def __init__(self, name: ModelName) -> None:
+    def __init__(self, name: ModelName, spec: Spec | None = None) -> None:
         super().__init__()
-        self.spec = SPECS[name]
+        self.spec = spec or SPECS[name]
         video, audio = STREAMS[name]
         self.video, self.audio = video(self.spec.embedding), audio(self.spec.embedding)
         self.register_buffer("mfcc_mean", torch.zeros(MFCC_SIZE))

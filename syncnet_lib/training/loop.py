@@ -224,7 +224,7 @@ def _new_model(train: Split, settings: TrainSettings, seed: int, init: Path | No
     torch.manual_seed(seed)
     if init:
         spec = header.read(init).spec  # `paper` is half a gigabyte to load
-        if spec != SPECS[settings.model]:
+        if spec.name != settings.model:
             cause = f"its network is {spec.name}, and train.model is {settings.model}"
             raise InputError(f"train.init: {settings.init}", cause, f"set train.model: {spec.name}")
         model = checkpoint.load(init)

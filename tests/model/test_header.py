@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import pytest
 import torch
 from safetensors.torch import save_file
 
+from syncnet_lib.errors import InputError
 from syncnet_lib.model import checkpoint, header
 from syncnet_lib.model.header import Threshold
 from syncnet_lib.model.named import SHIPPED
@@ -21,6 +23,16 @@ def test_a_threshold_travels_in_the_header(tmp_path):
     path = tmp_path / "small.safetensors"
     checkpoint.save(SyncNet("small"), path, MEASURED, stage="train")
     assert header.read(path) == header.Header(SPECS["small"], {"stage": "train"}, MEASURED)
+
+
+def test_what_a_network_is_fed_travels_in_the_header(tmp_path):
+    before = replace(SPECS["small"], stored=60, size=56)  # as the shipped one
+    checkpoint.save(SyncNet("small", before), tmp_path / "before")
+    assert checkpoint.load(tmp_path / "before").spec == before == header.read(SHIPPED / "small.safetensors").spec
+    unknown = {"syncnet": json.dumps({"spec": {**asdict(before), "name": "large"}, "about": {}})}
+    save_file({"weight": torch.zeros(1)}, tmp_path / "unknown", unknown)
+    with pytest.raises(InputError, match=r"not a SyncNet checkpoint \('large'\)"):
+        header.read(tmp_path / "unknown")
 
 
 def test_conversion_keeps_the_threshold(tmp_path):

@@ -1,6 +1,9 @@
 """What a network is fed: crops reduced and cut, windows stacked, cepstral mean."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
 from syncnet_lib.model import prepare, windows
@@ -10,10 +13,11 @@ from syncnet_lib.model.spec import SPECS
 
 def test_prepared_frames_are_reduced_by_area():
     frames = np.zeros((2, 120, 120), np.uint8)
-    frames[:, ::2] = 200  # every other line: the mean of the area is half
-    reduced = prepare.prepare_frames(frames, SPECS["small"])
+    frames[:, ::2] = 200  # every other line
+    reduced = prepare.prepare_frames(frames, replace(SPECS["small"], stored=60))
     assert reduced.shape == (2, 60, 60)
-    assert (reduced == 100).all()
+    assert (reduced == 100).all(), "the mean of the area is half"
+    assert prepare.prepare_frames(frames, SPECS["small"]).mean() == pytest.approx(100, abs=0.5)
     assert prepare.prepare_frames(frames, SPECS["paper"]) is frames
 
 
@@ -34,7 +38,7 @@ def test_centre():
 
 def test_windows_on_their_own_scale_are_the_models():
     model = SyncNet("small")
-    frames = torch.randint(20, 200, (9, 56, 56), dtype=torch.uint8)
+    frames = torch.randint(20, 200, (9, 48, 48), dtype=torch.uint8)
     stacked = torch.stack([frames[at : at + 5] for at in range(5)])
     torch.testing.assert_close(
         windows.standardised_windows(frames, model.spec), model.planes(stacked), rtol=1e-5, atol=1e-5

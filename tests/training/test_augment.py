@@ -21,7 +21,7 @@ def test_a_clips_windows_change_together_and_clips_apart():
     video[1], video[2] = video[0], video[0]  # one clip's windows, all alike
     video[3] = video[0]  # another clip's
     pixels, steps = augment(video, torch.zeros(2, 44, 13), SPECS["small"], Strength(blur=0.7), random())
-    assert pixels.shape == (6, 5, 56, 56)
+    assert pixels.shape == (6, 5, 48, 48)
     assert torch.equal(pixels[0], pixels[1])
     assert torch.equal(pixels[1], pixels[2])
     assert not torch.equal(pixels[0], pixels[3])

@@ -91,7 +91,7 @@ def test_frames_are_reduced_once_and_a_piece_at_a_time(split, tmp_path, monkeypa
     monkeypatch.setattr(loaders, "PIECE", 50)
     whole = Resident.load(split, SPECS["small"], CPU)
     Mapped.open(split, SPECS["small"], CPU, tmp_path)
-    path = tmp_path / "frames60.npy"
+    path = tmp_path / f"frames{SPECS['small'].stored}.npy"
     np.testing.assert_array_equal(np.load(path), whole.frames.numpy())
     written = path.stat().st_mtime_ns
     Mapped.open(split, SPECS["small"], CPU, tmp_path)
@@ -127,7 +127,7 @@ def test_memory_does_not_grow_with_epochs(split, tmp_path):
 def test_auto_is_resident_where_the_split_fits_into_half_of_the_memory(split, monkeypatch):
     assert loaders.choose(split, SPECS["small"], CPU) == "resident"
     need = loaders.bytes_of(split, SPECS["small"])
-    assert need == len(split.frames) * 60 * 60 + split.mfcc.nbytes
+    assert need == len(split.frames) * SPECS["small"].stored ** 2 + split.mfcc.nbytes
     monkeypatch.setattr(loaders.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 2 * need - 1}[name])
     assert loaders.choose(split, SPECS["small"], CPU) == "mapped"
 
