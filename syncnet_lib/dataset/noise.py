@@ -48,13 +48,16 @@ class NoiseSettings(Settings):
     """Most of it."""
 
 
-def plan(index: pd.DataFrame, settings: NoiseSettings, seed: int) -> pd.DataFrame:
+def plan(
+    index: pd.DataFrame, settings: NoiseSettings, seed: int, rests: Bool[np.ndarray, " clips"] | None = None
+) -> pd.DataFrame:
     """Draw which clips are spoilt, and how.
 
     Args:
         index: a row a clip: `clip_id` and, for "dubbed" and "sentence", `speaker`.
         settings: how much, and which kinds.
         seed: of the drawing.
+        rests: which clips show a face at rest, for "listener"; None: all.
 
     Returns:
         A row a clip, in the order of the index: `clip_id`, `kind` (CLEAN or a Kind), `offset` (frames in steps of 10
@@ -62,7 +65,7 @@ def plan(index: pd.DataFrame, settings: NoiseSettings, seed: int) -> pd.DataFram
         "sentence", "listener" and "silent"), `audio_of` (the clip whose sound is heard).
 
     Raises:
-        InputError: a kind for which a clip has no partner, or shifts out of order.
+        InputError: a kind for which a clip has no partner, too few clips with a face at rest, or shifts out of order.
     """
     if settings.least_shift > settings.most_shift:
         raise InputError("noise", f"shifts from {settings.least_shift} to {settings.most_shift}", "exchange the two")
@@ -70,9 +73,11 @@ def plan(index: pd.DataFrame, settings: NoiseSettings, seed: int) -> pd.DataFram
     spoilt = rng.permutation(len(index))[: round(settings.share * len(index))]
     kinds = np.full(len(index), CLEAN, object)
     kinds[spoilt] = [settings.kinds[number % len(settings.kinds)] for number in range(len(spoilt))]
+    if rests is not None:
+        _let_listen(kinds, rests)
     speaker = index.get("speaker", pd.Series("", index.index)).to_numpy()
     offset, audio_of = np.zeros(len(index)), index.clip_id.to_numpy(object).copy()
-    for at in np.sort(spoilt):
+    for at in np.flatnonzero(kinds != CLEAN):
         if kinds[at] in BORROWED:
             alike = (speaker == speaker[at]) == (kinds[at] == "sentence")
             others = np.flatnonzero(alike & (np.arange(len(index)) != at))
@@ -87,6 +92,17 @@ def plan(index: pd.DataFrame, settings: NoiseSettings, seed: int) -> pd.DataFram
         elif kinds[at] in ("listener", "silent"):
             offset[at] = np.nan
     return pd.DataFrame({"clip_id": index.clip_id, "kind": kinds, "offset": offset, "audio_of": audio_of})
+
+
+def _let_listen(kinds: np.ndarray, rests: np.ndarray) -> None:
+    """Exchange kinds, with those of spoilt clips first, so that whoever is to listen is seen at rest."""
+    asked = kinds == "listener"
+    lacking, able = np.flatnonzero(asked & ~rests), np.flatnonzero(~asked & rests)
+    if len(able) < len(lacking):
+        cause = f"{asked.sum()} clips are to become listener, and {rests.sum()} show a face at rest for {REST} frames"
+        raise InputError("noise", cause, "lower the share, or choose other kinds than listener")
+    able = able[np.argsort(kinds[able] == CLEAN, kind="stable")][: len(lacking)]
+    kinds[lacking], kinds[able] = kinds[able], kinds[lacking]
 
 
 def spoil_split(split: Split, truth: pd.DataFrame) -> Split:
@@ -139,8 +155,7 @@ def spoil_clips(
         The truth.
 
     Raises:
-        InputError: no clips there, an output that exists or a truth inside the clips, a clip in which somebody speaks
-            all the time and which is to become "listener", or as for `plan`.
+        InputError: no clips there, an output that exists or a truth inside the clips, or as for `plan`.
     """
     manifest_file = clips_dir / "clips.parquet"
     if not manifest_file.is_file():
@@ -150,7 +165,11 @@ def spoil_clips(
     for path in (out_dir, truth_file):
         files.check_new(path)
     manifest = pd.read_parquet(manifest_file)
-    truth = plan(manifest, settings, seed)
+    rests = None
+    if "listener" in settings.kinds:
+        spoken = (np.load(clips_dir / clip_id / "speech.npy") for clip_id in manifest.clip_id)
+        rests = np.array([np.ptp(_rest(speech)) >= REST for speech in spoken])
+    truth = plan(manifest, settings, seed, rests)
     rows = truth.set_index("clip_id")
     with files.atomic(out_dir) as folder:
         folder.mkdir(parents=True)
@@ -177,7 +196,7 @@ def _spoilt(clips_dir: Path, clip_id: str, truth: pd.DataFrame) -> dict[str, np.
     """The files of a clip that its noise changes, by name."""
     row, clip = truth.loc[clip_id], clips.load(clips_dir / clip_id)
     if row.kind == "listener":
-        frames = _listening(clips_dir / clip_id, clip.speech)
+        frames = _listening(clip.speech)
         pictures = ("mouth", "face", "lip_aperture")
         paths = [clips_dir / clip_id / f"{name}.npy" for name in pictures]
         return {path.name: np.load(path, mmap_mode="r")[frames] for path in paths if path.exists()}
@@ -187,15 +206,16 @@ def _spoilt(clips_dir: Path, clip_id: str, truth: pd.DataFrame) -> dict[str, np.
     return {"audio.wav": samples, "mfcc.npy": features.frame_mfcc(samples), "speech.npy": speech}
 
 
-def _listening(folder: Path, speech: Bool[np.ndarray, " frames"]) -> Int64[np.ndarray, " frames"]:
+def _rest(speech: Bool[np.ndarray, " frames"]) -> tuple[int, int]:
+    """The longest stretch without speech: its first frame, and the one after its last."""
+    edges = np.flatnonzero(np.diff(np.pad(speech, 1, constant_values=True)))
+    return max(zip(edges[::2], edges[1::2], strict=True), key=lambda span: span[1] - span[0], default=(0, 0))
+
+
+def _listening(speech: Bool[np.ndarray, " frames"]) -> Int64[np.ndarray, " frames"]:
     """The frames of a clip's longest stretch without speech, played to and fro for as long as the clip lasts: the same
     face, while somebody who is not in the picture speaks."""
-    edges = np.flatnonzero(np.diff(np.pad(speech, 1, constant_values=True)))
-    first, end = max(zip(edges[::2], edges[1::2], strict=True), key=lambda span: span[1] - span[0], default=(0, 0))
-    if end - first < REST:
-        cause = f"no stretch of {REST} frames without speech shows the face at rest"
-        raise InputError(folder, cause, "choose other kinds than listener")
-    rest = np.arange(first, end)
+    rest = np.arange(*_rest(speech))
     return np.resize(np.concatenate([rest, rest[-2:0:-1]]), len(speech))
 
 

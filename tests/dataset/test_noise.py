@@ -1,7 +1,6 @@
 """Clips are spoilt as the truth says, and in no other way."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -137,15 +136,29 @@ def test_a_folder_of_clips_is_spoilt_and_the_truth_lies_elsewhere(folder, tmp_pa
 def test_a_listener_is_never_seen_speaking(speech):
     heard = np.array(speech)
     rests = [sum(1 for _ in run) for spoken, run in itertools.groupby(speech) if not spoken]
-    if max(rests, default=0) < noise.REST:
-        with pytest.raises(InputError, match="face at rest"):
-            noise._listening(Path("clip"), heard)
-    else:
-        frames = noise._listening(Path("clip"), heard)
+    assert np.ptp(noise._rest(heard)) == max(rests, default=0)
+    if max(rests, default=0) >= noise.REST:
+        frames = noise._listening(heard)
         assert len(frames) == len(heard)
         assert not heard[frames].any()
         assert (np.abs(np.diff(frames)) == 1).all(), "no jump between pictures"
         assert len(set(frames)) == min(max(rests), len(heard))
+
+
+@given(st.integers(2, 40), st.floats(0.1, 0.6), st.integers(0, 2**16), st.data())
+def test_listeners_are_clips_that_show_a_face_at_rest(count, share, seed, data):
+    index = pd.DataFrame({"clip_id": [f"c{n}" for n in range(count)], "speaker": [f"s{n}" for n in range(count)]})
+    settings = NoiseSettings(share=share, kinds=["dubbed", "listener", "silent"])
+    rests = np.array(data.draw(st.lists(st.booleans(), min_size=count, max_size=count)))
+    anywhere = noise.plan(index, settings, seed)
+    if rests.sum() < (anywhere.kind == "listener").sum():
+        with pytest.raises(InputError, match="face at rest for 5 frames; lower the share"):
+            noise.plan(index, settings, seed, rests)
+        return
+    found = noise.plan(index, settings, seed, rests)
+    assert rests[found.kind == "listener"].all()
+    assert found.kind.value_counts().to_dict() == anywhere.kind.value_counts().to_dict()
+    assert (found.audio_of != found.clip_id).tolist() == (found.kind == "dubbed").tolist()
 
 
 def test_a_bad_folder_is_one_line(folder, tmp_path):
