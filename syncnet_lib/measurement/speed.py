@@ -222,9 +222,7 @@ class _Around:
         sums, counts = pieces
         shape = sums.shape[1:]
         sums, counts = fine.redrawn(sums.reshape(len(sums), -1), counts.reshape(len(counts), -1), draws or 0)
-        enough = counts >= far.LEAST * counts.max(axis=1, keepdims=True)
-        means = np.divide(sums, counts, out=np.full(sums.shape, np.inf), where=enough & (counts > 0))
-        return _smoothed(means.reshape(-1, *shape))
+        return _smoothed(scoring.even_means(sums, counts).reshape(-1, *shape))
 
     def _points(self) -> Iterator[Point]:
         """The offset of each piece by itself."""
@@ -233,7 +231,7 @@ class _Around:
             counts = self._counts[span].sum(axis=0)
             if counts.max() < BLOCK * GROUP / 2:
                 continue
-            means = np.divide(self._sums[span].sum(axis=0), counts, out=np.full(len(counts), np.inf), where=counts > 0)
+            means = scoring.even_means(self._sums[span].sum(axis=0), counts)
             curve = _smoothed(means[None, None])[0, 0]
             if np.isinf(curve).all():
                 continue
@@ -263,8 +261,6 @@ def _sheared(values: np.ndarray, shift: np.ndarray, reach: int) -> np.ndarray:
 def _smoothed(curves: np.ndarray) -> np.ndarray:
     """Curves over steps, each value that of the parabola through FITTED of them; infinite at the ends."""
     side = fine.FITTED // 2
-    padded = np.pad(curves, ((0, 0), (0, 0), (side, side)), constant_values=np.inf)
+    padded = np.pad(curves, ((0, 0), (0, 0), (side, side)), constant_values=np.nan)
     around = np.lib.stride_tricks.sliding_window_view(padded, fine.FITTED, axis=2)
-    with np.errstate(invalid="ignore"):
-        values = around @ _SMOOTH
-    return np.where(np.isfinite(around).all(axis=3), values, np.inf)
+    return np.where(np.isfinite(around).all(axis=3), around @ _SMOOTH, np.inf)
