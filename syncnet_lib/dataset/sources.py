@@ -146,7 +146,7 @@ def scan(
         InputError: no such folder.
     """
     if not folder.is_dir():
-        raise InputError(folder, "no such folder", "correct the path in params.yaml")
+        raise InputError(folder, "no such folder", "correct the path")
     candidates, skipped = [], []
     for path in _walk(folder):
         name = path.relative_to(folder).as_posix()

@@ -27,7 +27,7 @@ LEAST = 3
 AGREE = 0.6
 """Share of a source's sure clips at one offset, within a frame, from which that offset is the source's own."""
 NOISY = 0.2
-"""Share of off-sync and doubtful clips above which filtering is advised: that of the default corpus."""
+"""Share of off-sync clips, and of time without a face, from which training suffers: the default corpus is as noisy."""
 
 Level = Literal["good", "note", "bad"]
 
@@ -190,9 +190,13 @@ def of_offsets(measured: pd.DataFrame, sure: Threshold | None) -> Iterator[Findi
         f"of {len(table)} clips {counts[KEPT] / len(table):.0%} are surely in sync, "
         f"{counts[OFF_SYNC] / len(table):.0%} surely off-sync, {counts[DUBBED] / len(table):.0%} doubtful"
     )
-    noisy = counts[OFF_SYNC] / len(table) > NOISY
-    cure = "filter.repair: true moves them" if noisy else ""
-    yield Finding("bad" if noisy else "good", "in sync", says, cure)
+    if counts[OFF_SYNC] / len(table) > NOISY:
+        yield Finding("bad", "in sync", says, "filter.repair: true moves them")
+    elif counts[DUBBED] > len(table) / 2:  # strangers to the network that measures, or dubbed
+        cure = "watch some of them; networks that the filter trains on these people tell more (filter.folds)"
+        yield Finding("note", "in sync", says, cure)
+    else:
+        yield Finding("good", "in sync", says)
     for source, rows in table[table.verdict != DUBBED].groupby("source"):
         own = float(rows.fine.median())
         if len(rows) >= LEAST and abs(own) > scoring.TOLERANCE:

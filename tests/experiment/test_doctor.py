@@ -73,6 +73,14 @@ def test_a_source_with_an_offset_of_its_own_is_named():
     assert "of 17 clips 71% are surely in sync, 29% surely off-sync, 0% doubtful" in found["in sync"].says
 
 
+def test_mostly_doubtful_clips_are_not_called_good():
+    (found,) = doctor.of_offsets(measured([0, 0, *[None] * 4], "a", 0), SURE)
+    assert (found.level, found.what) == ("note", "in sync")
+    assert "67% doubtful" in found.says
+    (found,) = doctor.of_offsets(measured([0, 0, 0, None], "a", 0), SURE)
+    assert found.level == "good"
+
+
 def test_what_cannot_be_told_is_not_told():
     assert levels(doctor.of_offsets(measured([0], "a", 0), None)) == {"offsets": "note"}
     assert levels(doctor.of_offsets(measured([], "a", 0), SURE)) == {"offsets": "note"}
