@@ -103,8 +103,8 @@ def of_talkers(manifest: pd.DataFrame, pairs: PairsSettings, curve: Path) -> Ite
         at, accuracy = np.array(talkers_report.expected(studied)).T
         expected = float(np.interp(np.log(talkers * pairs.train_share), np.log(at), accuracy))
         says = (
-            f"about {expected:.0%} at K = 5 on people whom training has not seen, by the study of talkers, "
-            f"whose trainings have {talkers_report.steps(studied)} steps; longer ones reach more"
+            f"about {expected:.0%} at K = 5 on people whom training has not seen, by the study of drawn talkers, "
+            f"whose trainings have {talkers_report.steps(studied)} steps; longer ones, and real talkers, reach more"
         )
         yield Finding("note", "expected accuracy", says)
 

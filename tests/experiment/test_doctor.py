@@ -41,7 +41,7 @@ def test_accuracy_is_expected_only_from_a_measured_curve(tmp_path):
     ]
     curve.write_text(json.dumps({"rows": rows}))
     (_, expected) = doctor.of_talkers(manifest(100, 50), PAIRS, curve)
-    assert expected.says.startswith("about 40% at K = 5 on people whom training has not seen, by the study of talkers")
+    assert expected.says.startswith("about 40% at K = 5 on people whom training has not seen, by the study of drawn")
     assert "have 900 steps" in expected.says
 
 
