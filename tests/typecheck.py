@@ -1,11 +1,13 @@
 """The checker of types and shapes in a test run: every call into the library checks its annotations."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 from beartype import BeartypeConf, FrozenDict, beartype
 
-check = beartype(
+_beartype = beartype(
     conf=BeartypeConf(
         hint_overrides=FrozenDict(
             {
@@ -16,3 +18,17 @@ check = beartype(
         )
     )
 )
+
+
+def check(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that checks its annotations. The check is made at the first call: each process of a test run imports
+    the whole library, 4.0 s with all checks and 2.1 s without, and calls a part of it."""
+    made: list[Callable[..., Any]] = []
+
+    @functools.wraps(function)
+    def checked(*arguments: Any, **named: Any) -> Any:
+        if not made:
+            made.append(_beartype(function))
+        return made[0](*arguments, **named)
+
+    return checked
