@@ -203,11 +203,14 @@ def _open(run: Run) -> Run:
 
 
 def _begun(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str]) -> str:
-    """Id of the run of the same trial of the same sweep that was killed, and is now open again; "" for none."""
+    """Id of the run of the same trial, on the same data, of the same sweep, now open again; "" for none.
+
+    It was killed, or it had just ended when the sweep was killed, which had not noted that yet.
+    """
     if not tags["trial"]:
         return ""
     same = f"tags.trial = '{tags['trial']}' and tags.`mlflow.parentRunId` = '{tags['mlflow.parentRunId']}'"
-    left = [run for run in client.search_runs([experiment_id], same) if run.info.status in ("RUNNING", "KILLED")]
+    left = [run for run in client.search_runs([experiment_id], same) if _data_tags(run.data.tags) == _data_tags(tags)]
     if not left:
         return ""
     client.update_run(left[0].info.run_id, "RUNNING")
@@ -380,11 +383,16 @@ def _data(stage: str, root: Path) -> dict[str, str]:
     return {path: made[path] for path in inputs if path in made}
 
 
+def _data_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The path of every input to its hash, out of a run's tags."""
+    return {name.removeprefix(DATA): md5 for name, md5 in tags.items() if name.startswith(DATA)}
+
+
 def _datasets(tags: Mapping[str, str]) -> "list[DatasetInput]":
     """The data that a stage reads, which `origin` has told, as MLflow shows datasets: path and hash."""
     from mlflow.entities import Dataset, DatasetInput
 
-    read = {name.removeprefix(DATA): md5 for name, md5 in tags.items() if name.startswith(DATA)}
+    read = _data_tags(tags)
     return [DatasetInput(Dataset(path, md5[:36], "dvc", path)) for path, md5 in read.items()]
 
 

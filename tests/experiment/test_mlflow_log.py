@@ -178,6 +178,22 @@ def test_trials_are_kept_apart(root: Path) -> None:
     assert stored(root, trial.id).info.experiment_id != stored(root, run.id).info.experiment_id
 
 
+def test_a_trial_that_begins_again_goes_on_in_its_run(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with mlflow_log.start("sweep", {}, root) as sweep:
+        pass
+    monkeypatch.setenv(mlflow_log.PARENT_RUN, sweep.id)
+    monkeypatch.setenv(mlflow_log.TRIAL, "lr=0.1")
+    runs = []
+    lock = (root / "dvc.lock").read_text()
+    for data in (lock, lock, lock.replace("0123.dir", "89ab.dir")):
+        (root / "dvc.lock").write_text(data)
+        with mlflow_log.start("retrain", {}, root) as trial:
+            runs.append(trial.id)
+    (root / "dvc.lock").write_text(lock)
+    assert runs[0] == runs[1] != runs[2], "the same trial, of other data, is another run"
+    assert stored(root, runs[0]).info.status == "FINISHED"
+
+
 def test_store_of_a_team(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert store.uri(root) == f"sqlite:///{root}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://server/runs")
