@@ -129,8 +129,9 @@ def _run(processes: int, job_file: Path, device: str) -> Iterator[dict]:
         RuntimeError: a process failed otherwise.
     """
     command = [sys.executable, "-m", "syncnet_lib.training.launch", str(job_file)]
-    threads = max(1, parallel.cores() // processes) if device == "cpu" else 1
-    shared = {**os.environ, parallel.THREADS[0]: str(threads), "WORLD_SIZE": str(processes)}
+    shared = {parallel.THREADS[0]: "1", **os.environ, "WORLD_SIZE": str(processes)}
+    if device == "cpu":
+        shared[parallel.THREADS[0]] = str(max(1, parallel.cores() // processes))
     refusal = None
     with tempfile.TemporaryFile("w+") as log, contextlib.ExitStack() as running:
         ranks: list[subprocess.Popen[str]] = []
