@@ -16,7 +16,6 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but imported without saying so
 from torch.nn.parallel import DistributedDataParallel
 
 from syncnet_lib.errors import InputError
@@ -127,32 +126,22 @@ class Ranks:
     @torch.no_grad()
     def average(self, model: nn.Module) -> None:
         """On a CPU, give every rank the mean of the gradients of all, once its backward passes are over."""
-        gradients = [each.grad for each in model.parameters() if each.grad is not None]
-        if self.world == 1 or gradients[0].device.type != "cpu":
+        if self.world == 1 or next(model.parameters()).device.type != "cpu":
             return
+        gradients = [each.grad for each in model.parameters() if each.grad is not None]
         mean = self.mean(torch.cat([each.flatten() for each in gradients]))
         for each, part in zip(gradients, mean.split([each.numel() for each in gradients]), strict=True):
             each.copy_(part.view_as(each))
 
 
-def meeting(world: int, port: int | None = None) -> TCPStore:
-    """The store at which the ranks of this machine meet.
-
-    Args:
-        world: how many ranks.
-        port: where another process keeps it; None keeps it here, at a port that is free.
-    """
-    return TCPStore("127.0.0.1", port or 0, world, is_master=port is None, wait_for_workers=False)
-
-
 @contextmanager
-def joined(device: str, port: int | None = None) -> Iterator[torch.device]:
+def joined(device: str, meeting: str | None = None) -> Iterator[torch.device]:
     """Join the process group that the environment describes, in the variables of torchrun.
 
     Args:
         device: "cuda", a GPU a process, or "cpu".
-        port: of this machine, where the process that started the ranks keeps the store at which they meet; None where
-            torchrun keeps it.
+        meeting: file at which ranks of one machine meet, which the first of them makes; None where torchrun has them
+            meet.
 
     Yields:
         This process's device.
@@ -160,12 +149,9 @@ def joined(device: str, port: int | None = None) -> Iterator[torch.device]:
     where = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if device == "cuda" else torch.device("cpu")
     if device == "cuda":
         torch.cuda.set_device(where)
-    backend = "nccl" if device == "cuda" else "gloo"
-    if port is None:
-        dist.init_process_group(backend)
-    else:
-        rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-        dist.init_process_group(backend, store=meeting(world, port), rank=rank, world_size=world)
+    place = f"file://{meeting}" if meeting else "env://"
+    rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", place, rank=rank, world_size=world)
     try:
         yield where
     finally:

@@ -58,8 +58,8 @@ class Job(Settings):
     """The checkpoint that `train.init` names; None for random weights."""
     parent: int | None = None
     """Process that reads what rank 0 prints, and without which the training ends; None for a training of its own."""
-    port: int | None = None
-    """Where that process keeps the store at which the ranks meet; None where torchrun keeps one."""
+    meeting: str | None = None
+    """File at which the ranks of that process meet; None where torchrun has them meet."""
 
 
 def fit(
@@ -101,8 +101,6 @@ def fit(
         np.save(kept, train.kept)
         for name, split in {"train": train, "val": val}.items():
             split.write(Path(folder, name))
-        # torchrun would import torch in a process more, before the ranks do: two seconds of every training.
-        store = distributed.meeting(processes)
         job = Job(
             pairs=str(folder),
             state=str(state_dir),
@@ -113,7 +111,7 @@ def fit(
             kept=str(kept),
             init=str(init) if init else None,
             parent=os.getpid(),
-            port=store.port,
+            meeting=str(Path(folder, "meeting")),
         )
         job_file.write_text(job.model_dump_json())
         for record in _run(processes, job_file, job.device):
@@ -128,6 +126,7 @@ def _run(processes: int, job_file: Path, device: str) -> Iterator[dict]:
         InputError: what rank 0 refused.
         RuntimeError: a process failed otherwise.
     """
+    # torchrun would import torch in a process more, before the ranks do: two seconds of every training.
     command = [sys.executable, "-m", "syncnet_lib.training.launch", str(job_file)]
     shared = {parallel.THREADS[0]: "1", **os.environ, "WORLD_SIZE": str(processes)}
     if device == "cpu":
@@ -192,7 +191,7 @@ def main(job_file: str) -> int:
         return 2
     if job.parent is not None:
         threading.Thread(target=_end_without, args=[job.parent], daemon=True).start()
-    with distributed.joined(job.device, job.port) as device:
+    with distributed.joined(job.device, job.meeting) as device:
         first = distributed.Ranks.here().first
         try:
             train, val = Split.open(Path(job.pairs, "train")), Split.open(Path(job.pairs, "val"))
