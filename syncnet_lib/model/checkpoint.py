@@ -49,8 +49,7 @@ def load(path: Path, device: str = "cpu") -> SyncNet:
     Raises:
         InputError: missing, of another kind, truncated, or holding anything but tensors.
     """
-    spec = header.read(path).spec
-    model = SyncNet(spec.name, spec)
+    model = SyncNet(header.read(path).spec)
     if header.is_pickled(path):
         _take_released(model, path)
         return model.to(device).eval()

@@ -182,8 +182,7 @@ class SyncNet(nn.Module):
     """Two streams that embed windows of video and of audio.
 
     Args:
-        name: "small", "paper" or "v2".
-        spec: what to feed it, as a checkpoint says; None for what it is fed by default.
+        spec: which, and what it is fed, as a checkpoint says; or the name alone, for what it is fed by default.
 
     Attributes:
         spec: what to feed it.
@@ -195,10 +194,10 @@ class SyncNet(nn.Module):
     mfcc_mean: Tensor
     mfcc_std: Tensor
 
-    def __init__(self, name: ModelName, spec: Spec | None = None) -> None:
+    def __init__(self, spec: Spec | ModelName) -> None:
         super().__init__()
-        self.spec = spec or SPECS[name]
-        video, audio = STREAMS[name]
+        self.spec = spec if isinstance(spec, Spec) else SPECS[spec]
+        video, audio = STREAMS[self.spec.name]
         self.video, self.audio = video(self.spec.embedding), audio(self.spec.embedding)
         self.register_buffer("mfcc_mean", torch.zeros(MFCC_SIZE))
         self.register_buffer("mfcc_std", torch.ones(MFCC_SIZE))

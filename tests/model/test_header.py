@@ -27,7 +27,7 @@ def test_a_threshold_travels_in_the_header(tmp_path):
 
 def test_what_a_network_is_fed_travels_in_the_header(tmp_path):
     before = replace(SPECS["small"], stored=60, size=56)  # as the shipped one
-    checkpoint.save(SyncNet("small", before), tmp_path / "before")
+    checkpoint.save(SyncNet(before), tmp_path / "before")
     assert checkpoint.load(tmp_path / "before").spec == before == header.read(SHIPPED / "small.safetensors").spec
     unknown = {"syncnet": json.dumps({"spec": {**asdict(before), "name": "large"}, "about": {}})}
     save_file({"weight": torch.zeros(1)}, tmp_path / "unknown", unknown)
