@@ -41,19 +41,23 @@ class Embedded:
     speech: Bool[np.ndarray, "frames"] | None = None
 
 
-def embed(model: SyncNet, folder: Path, truths: Mapping[str, int]) -> list[Embedded]:
-    """Embed clips on disk.
+def embed(models: Mapping[str, SyncNet], folder: Path, truths: Mapping[str, int]) -> dict[str, list[Embedded]]:
+    """Embed clips on disk, each of which is read and heard once.
 
     Args:
-        model: in evaluation mode.
+        models: by name, in evaluation mode.
         folder: the folder of clips.
         truths: the true offset by clip_id; these clips are read.
+
+    Returns:
+        The clips by name of the model.
     """
-    embedded = []
+    embedded: dict[str, list[Embedded]] = {name: [] for name in models}
     for clip_id, truth in truths.items():
         clip = clips.load(folder / clip_id)
-        v, a = embed_clip(model, clip.mouth, clip.mfcc)
-        embedded.append(Embedded(clip_id, v, a, truth, speech.spoken(clip.samples, len(clip.mouth))))
+        spoken = speech.spoken(clip.samples, len(clip.mouth))
+        for name, model in models.items():
+            embedded[name].append(Embedded(clip_id, *embed_clip(model, clip.mouth, clip.mfcc), truth, spoken))
     return embedded
 
 
@@ -197,8 +201,7 @@ def compare(models: Mapping[str, SyncNet], folder: Path, table: pd.DataFrame, se
         raise InputError(folder, "no clip has a known offset", "give videos that are in sync")
     truths = {row.clip_id: int(row.offset) for row in known.itertuples()}
     results = Results({}, {}, {})
-    for name, model in models.items():
-        embedded = embed(model, folder, truths)
+    for name, embedded in embed(models, folder, truths).items():
         figures, results.verdicts[name], results.swapped[name] = measure(embedded, settings.vshift)
         results.metrics[name] = figures
     aperture = aperture_verdicts(folder, truths, settings.vshift)

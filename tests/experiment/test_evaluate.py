@@ -170,8 +170,8 @@ def test_speech_is_what_silero_vad_hears(working_folder):
     said = say("six spoons of fresh snow peas and five thick slabs of blue cheese")[: 60 * SAMPLES_PER_FRAME]
     with clips.write_sound(working_folder / "clips" / "a" / "audio.wav") as file:
         file.writeframes(said.tobytes())
-    model = SyncNet("small").eval()
-    spoken, noise = evaluate.embed(model, working_folder / "clips", {"a": 0, "b": 5})
+    models = {"one": SyncNet("small").eval()}
+    spoken, noise = evaluate.embed(models, working_folder / "clips", {"a": 0, "b": 5})["one"]
     assert spoken.speech.mean() > 0.7
     assert not noise.speech.any()
 
