@@ -1,6 +1,6 @@
 """Figures of the filter: what a threshold keeps, and what the clips that it judges look like over time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.model import scoring
 from syncnet_lib.plots import style
+from syncnet_lib.training.filtering import Mixture
 
 SMOOTHED = 15
 """Windows of a running mean in time, 0.6 s: single windows of 0.2 s are too ambiguous to show a line."""
@@ -20,7 +21,7 @@ def histograms(
     negatives: Float[np.ndarray, " negatives"],
     groups: "pd.Series[str] | None",
     threshold: float,
-    densities: Callable[[np.ndarray], np.ndarray] | None = None,
+    mixture: Mixture | None = None,
 ) -> Figure:
     """Mean distances of clips, those of the same clips against shifted audio, and what the verdicts on them are.
 
@@ -29,8 +30,8 @@ def histograms(
         negatives: mean distances against shifted audio.
         groups: "genuine" or "noisy" by clip, where the truth is known.
         threshold: of the distance.
-        densities: of the nearer and the farther group of a mixture that was fitted to the clips, at any distances; they
-            are drawn with their crossing. None where there are not two.
+        mixture: that was fitted to the clips: its two groups are drawn with their crossing. None where there are not
+            two.
     """
     kept = (clips.verdict == "kept").mean()
     figure = style.headed(
@@ -49,12 +50,12 @@ def histograms(
     weights = np.full(len(negatives), 100 / len(negatives))
     left.hist(negatives, bins.tolist(), weights=weights, histtype="step", color=style.NEUTRAL, label="shifted audio")
     left.axvline(threshold, color="black", linewidth=1)
-    if densities is not None:
+    if mixture is not None:
         at = np.linspace(bins[0], bins[-1], 2000)
-        near, far = 100 * (bins[1] - bins[0]) * densities(at)
-        crossing = at[near.argmax() + int((far > near)[near.argmax() :].argmax())]
-        left.plot(at, np.stack([near, far], axis=1), color="black", linewidth=0.8, linestyle="--")
-        left.axvline(crossing, color="black", linewidth=1, linestyle=":", label=f"mixture, crossing at {crossing:.2f}")
+        shares = 100 * (bins[1] - bins[0]) * mixture.densities(at)
+        left.plot(at, shares.T, color="black", linewidth=0.8, linestyle="--")
+        label = f"mixture, crossing at {mixture.crossing:.2f}"
+        left.axvline(mixture.crossing, color="black", linewidth=1, linestyle=":", label=label)
     left.legend(frameon=False, fontsize=8)
     marks = {"kept": "o", "off-sync": "s", "dubbed": "x"}
     for name, rows in clips.groupby("verdict"):

@@ -25,7 +25,7 @@ def test_two_groups_are_drawn_with_their_crossing() -> None:
     mixture = Mixture(means=(0.5, 1.1), deviations=(0.1, 0.1), shares=(0.5, 0.5), crossing=0.8)
     near, far = mixture.densities(np.array([0.5, 0.8]))
     assert near == pytest.approx([0.5 * 3.989, far[1]], abs=1e-3)
-    figure = filtering.histograms(clips, np.linspace(0.3, 1.4, 50), None, 0.9, mixture.densities)
+    figure = filtering.histograms(clips, np.linspace(0.3, 1.4, 50), None, 0.9, mixture)
     shown = [entry.get_text() for entry in figure.axes[0].get_legend().get_texts()]
     assert "mixture, crossing at 0.80" in shown
 
