@@ -18,10 +18,9 @@ import numpy as np
 import typer
 
 from benchmarks import machine, strangers
-from benchmarks.corpora import TEST
+from benchmarks.corpora import TEST, videos_of
 from syncnet_lib import files, parallel
 from syncnet_lib.experiment import adapt
-from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.paths import ROOT
 
 SECONDS = 3
@@ -63,7 +62,7 @@ def main(
 
     if "before" not in result["rows"]:
         measured("before", checkpoint, 0)
-    videos = sorted(path for path in (clips / "grid_s1").iterdir() if path.suffix.lower() in SUFFIXES)[:-TEST]
+    videos = videos_of(clips, "grid_s1")[:-TEST]
     for length in minutes or [1, 5]:
         for draw in range(draws):
             name = f"{length} min, draw {draw}"

@@ -24,6 +24,7 @@ from syncnet_lib.dataset.splits import split_groups
 from syncnet_lib.experiment import corpora
 from syncnet_lib.experiment.talkers_study import CORPUS, EVERY_CLIP, EVERYBODY
 from syncnet_lib.experiment.talkers_study import REAL as SPEAKER
+from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.synthetic import corpus
 from syncnet_lib.synthetic.settings import SyntheticSettings
 
@@ -60,6 +61,17 @@ def main(
         _pack(folder / "grid_s1", manifest.assign(split=split), folder, "grid_s1")
     if clips and not (folder / "corpora" / f"{CORPUS}.npz").is_file():
         _pack(folder, _talkers(folder, clips, portraits, voices, workers), folder, CORPUS)
+
+
+def videos_of(clips: Path, name: str) -> list[Path]:
+    """The videos of a set, in sorted order."""
+    return sorted(path for path in (clips / name).iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def held_out(clips: Path, name: str) -> list[Path]:
+    """Those that no training saw."""
+    videos = videos_of(clips, name)
+    return videos[-TEST:] if name == REAL else videos
 
 
 def talker(source: str, name: str) -> str:

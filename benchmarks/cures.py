@@ -27,11 +27,11 @@ import typer
 
 import syncnet_lib
 from benchmarks import machine
+from benchmarks.corpora import videos_of
 from syncnet_lib import files
 from syncnet_lib.measurement import finding, reference
 from syncnet_lib.media import audio, decode, encode, remux
 from syncnet_lib.media.clock import SAMPLE_RATE, SAMPLES_PER_FRAME
-from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.paths import ROOT
 
 SETS = {"grid_s1": (26, 1), "grid_talkers": (10, 3)}
@@ -69,7 +69,7 @@ WAYS: tuple[tuple[str, ...], ...] = ((), ("--samples",))
 def joined(folder: Path, name: str) -> tuple[list[np.ndarray], np.ndarray]:
     """Pictures and sound of a set."""
     count, times = SETS[name]
-    paths = sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in SUFFIXES)
+    paths = videos_of(folder, name)
     return together(paths[: -count - 1 : -1] * times)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import typer
 
 from benchmarks import machine
+from benchmarks.corpora import videos_of
 from benchmarks.cures import faster
 from benchmarks.far import FIRST, Bench, led
 from syncnet_lib import files
@@ -24,7 +25,6 @@ from syncnet_lib.measurement.result import Result
 from syncnet_lib.measurement.soundtrack import Soundtrack
 from syncnet_lib.measurement.stream import FAR, AudioBlock, AudioEnd, Event
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE
-from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.media.report import Report
 from syncnet_lib.paths import ROOT
 
@@ -57,10 +57,7 @@ def main(
     """Measure each video at each speed; a line each."""
     bench = Bench("small")
     lead = bench.settings.vshift + FAR
-    known, television = (
-        sorted(path for path in (clips / name).glob("*") if path.suffix.lower() in SUFFIXES)
-        for name in ("grid_s1", "tv")
-    )
+    known, television = (videos_of(clips, name) for name in ("grid_s1", "tv"))
     videos = []
     for number, count in enumerate(int(each) // CLIP_SECONDS for each in lengths.split(",")):
         starts = (np.arange(GROUPS) * FIRST // GROUPS + 61 * number).tolist()  # other clips at each length

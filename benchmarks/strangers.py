@@ -25,14 +25,13 @@ import pandas as pd
 import typer
 
 from benchmarks import machine
-from benchmarks.corpora import TEST, talker
+from benchmarks.corpora import held_out, talker
 from syncnet_lib import files, parallel
 from syncnet_lib.dataset import clips, extract
 from syncnet_lib.dataset.settings import ExtractSettings
 from syncnet_lib.experiment import calibration, evaluate, statistics
 from syncnet_lib.measurement import checkpoints, standing, verdict
 from syncnet_lib.media import speech
-from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.model import checkpoint, scoring
 from syncnet_lib.model.embed import embed_clip
 from syncnet_lib.paths import ROOT
@@ -160,8 +159,7 @@ def extracted(sources: list[str], clips_dir: Path, work: Path) -> tuple[pd.DataF
     """
     manifests = []
     for source in sources:
-        videos = sorted(path for path in (clips_dir / source).iterdir() if path.suffix.lower() in SUFFIXES)
-        videos = videos[-TEST:] if source == "grid_s1" else videos
+        videos = held_out(clips_dir, source)
         stems = Counter(path.stem for path in videos)
         names = [path.stem if stems[path.stem] == 1 else path.name for path in videos]
         table = pd.DataFrame({"video_id": names, "path": [path.as_posix() for path in videos]})

@@ -25,7 +25,7 @@ from scipy.stats import beta
 from tqdm import tqdm
 
 from benchmarks import machine
-from benchmarks.corpora import TEST
+from benchmarks.corpora import held_out
 from benchmarks.far import Bench, led
 from syncnet_lib import files
 from syncnet_lib.errors import InputError
@@ -34,7 +34,6 @@ from syncnet_lib.measurement.result import Result
 from syncnet_lib.measurement.stream import FAR, AudioBlock, AudioEnd, Event
 from syncnet_lib.media import audio, encode
 from syncnet_lib.media.clock import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
-from syncnet_lib.media.decode import SUFFIXES
 from syncnet_lib.media.report import Report
 from syncnet_lib.paths import ROOT
 
@@ -166,12 +165,6 @@ def main(
     for kind, row in table.items():
         print(kind, json.dumps(row))
     files.write_json(out, {"machine": machine.describe(), "kinds": table})
-
-
-def held_out(clips: Path, name: str) -> list[Path]:
-    """The clips of a set that no training saw."""
-    paths = sorted(path for path in (clips / name).glob("*") if path.suffix.lower() in SUFFIXES)
-    return paths[-TEST:] if name == "grid_s1" else paths
 
 
 if __name__ == "__main__":
