@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -193,6 +194,10 @@ def test_two_writers_at_a_teams_server_with_postgresql(tmp_path: Path) -> None:
             versions = client.search_model_versions("name = 'syncnet'")
             assert sorted(version.version for version in versions) == ["1", "2"]
             assert len(list((tmp_path / "artifacts").rglob("*.safetensors"))) == 2
+            with ThreadPoolExecutor(2) as pool:
+                for alias in (f"first-{at}" for at in range(20)):  # neither finds the alias there
+                    set(pool.map(lambda version, alias=alias: registry.point(client, "syncnet", alias, version), "12"))
+                    assert client.get_model_version_by_alias("syncnet", alias).version in ("1", "2")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("MLFLOW_TRACKING_URI", address)
                 assert registry.promote("syncnet", models[0], "champion", 0.9, "data", tmp_path)
