@@ -37,29 +37,28 @@ def register(client: "MlflowClient", run_id: str, name: str, path: Path, alias: 
             raise
     source = f"{client.get_run(run_id).info.artifact_uri}/model"
     version = client.create_model_version(name, source, run_id, tags={"sha256": sha256(path)})
-    point(client, name, alias, version.version)
+    point(client, version, alias)
 
 
-def point(client: "MlflowClient", name: str, alias: str, version: str) -> None:
-    """Let an alias of a registered model point to a version.
+def point(client: "MlflowClient", version: "ModelVersion", alias: str) -> None:
+    """Let an alias of a registered model point to a version of it.
 
     Of two writers that set an alias for the first time, both of which see that there is none, MLflow refuses the later
     one: its row is there by then. Another attempt finds the row, and changes it.
 
     Args:
         client: of the store.
-        name: of the registered model.
+        version: the version.
         alias: e.g. base, refined, champion.
-        version: the number of the version.
     """
     from mlflow.exceptions import MlflowException
 
     try:
-        client.set_registered_model_alias(name, alias, version)
+        client.set_registered_model_alias(version.name, alias, version.version)
     except MlflowException as error:
         if error.error_code != "BAD_REQUEST":
             raise
-        client.set_registered_model_alias(name, alias, version)
+        client.set_registered_model_alias(version.name, alias, version.version)
 
 
 def promote(name: str, path: Path, alias: str, auc: float, validated_on: str, root: Path) -> bool:
@@ -96,7 +95,7 @@ def promote(name: str, path: Path, alias: str, auc: float, validated_on: str, ro
             than = f"{before:.4f} of version {holder.version}"
             reason += f"{' against' if comparable else '; not comparable on other data:'} {than}"
         if better:
-            point(client, name, alias, version.version)
+            point(client, version, alias)
         client.update_model_version(name, version.version, f"{alias if better else f'not {alias}'}: {reason}")
     return better
 

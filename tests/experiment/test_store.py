@@ -196,7 +196,7 @@ def test_two_writers_at_a_teams_server_with_postgresql(tmp_path: Path) -> None:
             assert len(list((tmp_path / "artifacts").rglob("*.safetensors"))) == 2
             with ThreadPoolExecutor(2) as pool:
                 for alias in (f"first-{at}" for at in range(20)):  # neither finds the alias there
-                    set(pool.map(lambda version, alias=alias: registry.point(client, "syncnet", alias, version), "12"))
+                    set(pool.map(lambda version, alias=alias: registry.point(client, version, alias), versions))
                     assert client.get_model_version_by_alias("syncnet", alias).version in ("1", "2")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("MLFLOW_TRACKING_URI", address)
