@@ -87,13 +87,13 @@ def evidence_of(
         model: in evaluation mode.
         split: that is judged.
         chosen: which of its clips.
-        val: the validation split, on which it is measured from which confidence the network is sure.
+        val: the validation split, on which it is measured from which confidence a minimum is clear.
         settings: what is judged, and how the threshold is found.
     """
     part = replace(split, index=split.index[chosen].reset_index(drop=True))
     distances = split_distances(model, part, SEARCH, progress=False)
     limit = filtering.find_threshold(settings.method, settings.threshold, *pooled(distances, settings.unit))
-    return Evidence(distances, limit, threshold.measure(model, val))
+    return Evidence(distances, limit, threshold.measure(model, val, refinement.CLEAR))
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def committee(opinions: Sequence[Opinion], edges: Literal["mask", "zero"]) -> Ev
         clip.video_id: scoring.shift_distances(clip.video, clip.audio, SEARCH, edges)
         for clip in _side_by_side([opinion.outside for opinion in opinions])
     }
-    sure = threshold.from_embeddings(_side_by_side([opinion.val for opinion in opinions]), edges)
-    return Evidence(distances, float(np.mean([opinion.evidence.threshold for opinion in opinions])), sure)
+    clear = threshold.from_embeddings(_side_by_side([opinion.val for opinion in opinions]), edges, refinement.CLEAR)
+    return Evidence(distances, float(np.mean([opinion.evidence.threshold for opinion in opinions])), clear)
 
 
 def _side_by_side(networks: Sequence[Sequence[Embedded]]) -> list[Embedded]:

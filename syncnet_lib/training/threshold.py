@@ -1,7 +1,7 @@
 """From which confidence a verdict of a trained model is sure: what hardly any clip with swapped audio reaches.
 
 Each clip of the validation split is measured with the audio of other clips, of which no offset is true. Their
-confidence is what chance gives; the threshold is its 99 % quantile.
+confidence is what chance gives; the threshold is a quantile of it, 99 % where a verdict is for a user.
 """
 
 import itertools
@@ -20,14 +20,29 @@ from syncnet_lib.model.header import Threshold
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training.validation import embed_split
 
-QUANTILE = 0.99
-"""Share of the clips with swapped audio that stay below the threshold: one in a hundred is falsely sure."""
 WINDOWS = 3 * FPS - WINDOW_FRAMES
 """Windows of the reference length, 3 s. Of longer clips the beginning is measured; the confidence of shorter ones is
 scaled down by the square root, as the noise of a mean grows."""
 LEAST, MOST = 100, 2000
 """Fewest and most swapped pairs: below 100 none of them is the one in a hundred; 2,000 place the quantile to a few per
 cent, in seconds."""
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a threshold keeps out.
+
+    Attributes:
+        quantile: share of the clips with swapped audio that stay below it, 0-1.
+        search: frames searched to each side: the more shifts, the lower chance reaches.
+    """
+
+    quantile: float
+    search: int
+
+
+SURE = Chance(0.99, scoring.VSHIFT)
+"""Of a sure verdict: one in a hundred is falsely sure."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +59,18 @@ class Embedded:
     audio: Float[np.ndarray, "windows embedding"]
 
 
-def measure(model: SyncNet, val: Split) -> Threshold | None:
+def measure(model: SyncNet, val: Split, chance: Chance = SURE) -> Threshold | None:
     """Measure the threshold of a model on its own validation split.
 
     Args:
         model: in evaluation mode.
         val: clips that training did not see.
+        chance: what the threshold is to keep out.
 
     Returns:
         The threshold and how it was measured; None where there are too few clips for the quantile.
     """
-    return from_embeddings(embedded(model, val), model.spec.edges)
+    return from_embeddings(embedded(model, val), model.spec.edges, chance)
 
 
 def embedded(model: SyncNet, val: Split) -> list[Embedded]:
@@ -71,39 +87,46 @@ def embedded(model: SyncNet, val: Split) -> list[Embedded]:
     ]
 
 
-def from_embeddings(clips: list[Embedded], edges: Literal["mask", "zero"]) -> Threshold | None:
+def from_embeddings(clips: list[Embedded], edges: Literal["mask", "zero"], chance: Chance = SURE) -> Threshold | None:
     """The threshold out of the embeddings of a validation split; see `measure`.
 
     Args:
         clips: they.
         edges: as for `scoring.shift_distances`.
+        chance: as for `measure`.
     """
-    swapped = [_confidence(one.video, _unaligned(other.audio), edges) for one, other in swaps(clips)]
+    search = chance.search
+    swapped = [_confidence(one.video, _unaligned(other.audio), edges, search) for one, other in swaps(clips, search)]
     if len(swapped) < LEAST:
         return None
-    confidence = round(float(np.quantile(swapped, QUANTILE)), 6)
-    genuine = np.array([_confidence(clip.video, clip.audio, edges) for clip in clips])
+    confidence = round(float(np.quantile(swapped, chance.quantile)), 6)
+    genuine = np.array([_confidence(clip.video, clip.audio, edges, search) for clip in clips])
     return Threshold(
         confidence=confidence,
         source="the validation split",
-        vshift=scoring.VSHIFT,
+        vshift=search,
         windows=WINDOWS,
-        quantile=QUANTILE,
+        quantile=chance.quantile,
         swapped=len(swapped),
         genuine_above=round(float((genuine >= confidence).mean()), 6),
     )
 
 
-def swaps(clips: list[Embedded]) -> Iterator[tuple[Embedded, Embedded]]:
+def swaps(clips: list[Embedded], search: int) -> Iterator[tuple[Embedded, Embedded]]:
     """Clips, each with another one that lends its audio: every clip with its next one, then with the one after that,
-    and so on, up to MOST pairs. The two are of different recordings, and long enough that each shift has a window."""
+    and so on, up to MOST pairs. The two are of different recordings, and long enough that each shift has a window.
+
+    Args:
+        clips: they.
+        search: frames searched to each side.
+    """
     pairs = (
         (one, clips[(at + step) % len(clips)]) for step in range(1, len(clips)) for at, one in enumerate(clips)
     )  # fmt: skip
     usable = (
         (one, other)
         for one, other in pairs
-        if one.video_id != other.video_id and min(len(one.video), len(other.audio)) > scoring.VSHIFT
+        if one.video_id != other.video_id and min(len(one.video), len(other.audio)) > search
     )
     return itertools.islice(usable, MOST)
 
@@ -115,8 +138,8 @@ def _unaligned(audio: np.ndarray) -> np.ndarray:
     return np.roll(audio, len(audio) // 2, axis=0)
 
 
-def _confidence(video: np.ndarray, audio: np.ndarray, edges: Literal["mask", "zero"]) -> float:
+def _confidence(video: np.ndarray, audio: np.ndarray, edges: Literal["mask", "zero"], search: int) -> float:
     """Confidence on the scale of the reference length."""
     windows = min(len(video), len(audio), WINDOWS)
-    distances = scoring.shift_distances(video[:windows], audio[:windows], edges=edges)
+    distances = scoring.shift_distances(video[:windows], audio[:windows], search, edges)
     return scoring.confidence(scoring.mean_distances(distances)) * min(1.0, (windows / WINDOWS) ** 0.5)

@@ -119,10 +119,10 @@ def test_a_trained_network_tells_them_apart(tmp_path):
     for _ in loop.fit(train, val, settings, 0, CPU, tmp_path, PhaseTimer(CPU)):
         pass
     model = loop.best(tmp_path)
-    sure = threshold.measure(model, val)
-    assert sure is not None
-    assert sure.genuine_above is not None
-    assert sure.genuine_above > 0.8
+    clear = threshold.measure(model, val, refinement.CLEAR)
+    assert clear is not None
+    assert clear.genuine_above is not None
+    assert clear.genuine_above > 0.8
     noisy = packed.split([75] * 12, seed=2)
     truth = [KEPT] * 6 + [OFF_SYNC] * 3 + [DUBBED] * 3
     offsets = [0] * 6 + [4, -5, 7] + [0] * 3
@@ -134,7 +134,7 @@ def test_a_trained_network_tells_them_apart(tmp_path):
     distances = validation.split_distances(model, noisy, progress=False)
     means = [scoring.mean_distances(clip)[None] for clip in distances.values()]
     negatives = np.concatenate([scoring.genuine_and_false(clip)[1] for clip in means])
-    table = refinement.judge_clips([Evidence(distances, float(np.quantile(negatives, 0.05)), sure)])
+    table = refinement.judge_clips([Evidence(distances, float(np.quantile(negatives, 0.05)), clear)])
     assert table.verdict.tolist() == truth
     assert table.offset[:9].tolist() == pytest.approx(offsets[:9], abs=1)
     repaired = refinement.refine(noisy, table, repair=True, least=8)

@@ -93,7 +93,7 @@ def test_windows_alone_are_judged_by_distance():
         refinement.judge_windows([Evidence(clips, 0.1, None)])
 
 
-def test_without_a_sure_threshold_no_minimum_is_clear():
+def test_without_a_measured_threshold_no_minimum_is_clear():
     clips = {"a": np.ones((40, 2 * SEARCH + 1), np.float32), "b": np.ones((40, 2 * SEARCH + 1), np.float32)}
     clips["a"][:, SEARCH], clips["b"][:, SEARCH - 5] = 0.1, 0.1
     assert refinement.judge_clips([Evidence(clips, 0.5, None)]).verdict.tolist() == [KEPT, DUBBED]

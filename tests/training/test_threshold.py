@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from syncnet_lib.model import header, scoring
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training import loop, threshold
-from syncnet_lib.training.threshold import LEAST, MOST, WINDOWS, Embedded
+from syncnet_lib.training.refinement import CLEAR
+from syncnet_lib.training.threshold import LEAST, MOST, SURE, WINDOWS, Embedded
 from tests import packed
 
 
@@ -23,10 +24,10 @@ def clips(count: int, noise: float, seed: int = 0, windows: int = WINDOWS) -> li
 
 
 @settings(max_examples=10)
-@given(st.integers(0, 2**31), st.floats(0, 3), st.integers(11, 14))
-def test_one_in_a_hundred_with_swapped_audio_is_above(seed, noise, count):
+@given(st.integers(0, 2**31), st.floats(0, 3), st.integers(11, 14), st.sampled_from([SURE, CLEAR]))
+def test_one_in_a_hundred_or_in_twenty_with_swapped_audio_is_above(seed, noise, count, chance):
     made = clips(count, noise, seed)
-    found = threshold.from_embeddings(made, "mask")
+    found = threshold.from_embeddings(made, "mask", chance)
     assert found is not None
     assert found.swapped == count * (count - 1)
     above = 0
@@ -34,10 +35,10 @@ def test_one_in_a_hundred_with_swapped_audio_is_above(seed, noise, count):
         for other in made:
             if one is not other:
                 audio = np.concatenate([other.audio[WINDOWS // 2 :], other.audio[: WINDOWS // 2]])
-                means = scoring.mean_distances(scoring.shift_distances(one.video, audio))
+                means = scoring.mean_distances(scoring.shift_distances(one.video, audio, chance.search))
                 above += scoring.confidence(means) > found.confidence
-    assert above <= 0.01 * found.swapped + 1
-    assert above >= 1
+    assert abs(above - (1 - chance.quantile) * found.swapped) <= 1
+    assert (found.quantile, found.vshift) == (chance.quantile, chance.search)
 
 
 def test_genuine_clips_of_a_good_model_are_above():
@@ -58,10 +59,10 @@ def test_too_few_clips_for_the_quantile_have_no_threshold():
 
 def test_audio_is_never_taken_from_the_same_recording_and_not_from_all():
     half = [Embedded(f"video{n // 2}", clip.video, clip.audio) for n, clip in enumerate(clips(12, 0.3))]
-    pairs = list(threshold.swaps(half))
+    pairs = list(threshold.swaps(half, scoring.VSHIFT))
     assert len(pairs) == 12 * 10
     assert all(one.video_id != other.video_id for one, other in pairs)
-    assert len(list(threshold.swaps(clips(60, 0.3, windows=20)))) == MOST
+    assert len(list(threshold.swaps(clips(60, 0.3, windows=20), scoring.VSHIFT))) == MOST
 
 
 def test_sentences_that_share_their_timing_are_no_synchrony():
