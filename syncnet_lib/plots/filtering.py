@@ -14,6 +14,8 @@ from syncnet_lib.training.filtering import Mixture
 
 SMOOTHED = 15
 """Windows of a running mean in time, 0.6 s: single windows of 0.2 s are too ambiguous to show a line."""
+HEADROOM = 1.3
+"""Height of the histograms over that of their data, so that the legends lie over none."""
 
 
 def histograms(
@@ -49,19 +51,20 @@ def histograms(
                   label=f"{name} ({len(rows)})")  # fmt: skip
     weights = np.full(len(negatives), 100 / len(negatives))
     left.hist(negatives, bins.tolist(), weights=weights, histtype="step", color=style.NEUTRAL, label="shifted audio")
-    left.axvline(threshold, color="black", linewidth=1)
+    left.axvline(threshold, ymax=1 / HEADROOM, color="black", linewidth=1)
     if mixture is not None:
         at = np.linspace(bins[0], bins[-1], 2000)
         shares = 100 * (bins[1] - bins[0]) * mixture.densities(at)
         left.plot(at, shares.T, color="black", linewidth=0.8, linestyle="--")
         label = f"mixture, crossing at {mixture.crossing:.2f}"
-        left.axvline(mixture.crossing, color="black", linewidth=1, linestyle=":", label=label)
-    left.legend(frameon=False, fontsize=8)
+        left.axvline(mixture.crossing, ymax=1 / HEADROOM, color="black", linewidth=1, linestyle=":", label=label)
     marks = {"kept": "o", "off-sync": "s", "dubbed": "x"}
     for name, rows in clips.groupby("verdict"):
         by_truth = [colours.get(str(group), style.FALSE) for group in shown[rows.index]]
         right.scatter(rows.offset, rows.confidence, c=by_truth, s=18, marker=marks[str(name)], label=str(name))
-    right.legend(frameon=False, fontsize=8, title="verdict")
+    for axes, columns in ((left, 2), (right, 3)):
+        axes.set_ylim(top=HEADROOM * axes.get_ylim()[1])
+        axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=columns)
     return figure
 
 
