@@ -37,7 +37,7 @@ _MARGIN = (MAX_SHIFT + 5) / FPS
 _SMILE = 0.5
 """Added to the smile of whoever is animated from a smiling photograph; half of what draws the corners as far."""
 
-_VERSION = 3
+_VERSION = 4
 """Part of each clip's key: raise it when the same settings shall give other clips."""
 
 Kind = Literal["clean", "dubbed", "shifted"]

@@ -56,6 +56,21 @@ def test_phones_become_phonemes_with_their_closures(tmp_path: Path) -> None:
     assert phonemes[2].release is None
 
 
+@pytest.mark.parametrize(
+    "times", [TIMES.lower(), TIMES.lower().replace("sil", "sp"), TIMES.lower().replace("aa1", "ow")]
+)
+def test_arpabet_in_small_letters_is_no_ipa(tmp_path: Path, times: str) -> None:
+    write(tmp_path, times=times)
+    _, phonemes = recordings.read(recordings.find(tmp_path)[0][0])
+    assert [p.ipa for p in phonemes] == ["", "p", "oʊ" if "ow" in times else "ɑ", "t"]
+
+
+def test_a_whole_alignment_decides_whether_it_is_arpabet(tmp_path: Path) -> None:
+    write(tmp_path, times=TIMES.lower().replace("aa1", "aa") + "0.480\t0.500\te\tpot\n")
+    _, phonemes = recordings.read(recordings.find(tmp_path)[0][0])
+    assert [p.ipa for p in phonemes] == ["", "p", "aa", "t", "e"]
+
+
 GERMAN = {"pʰ": "p", "aː": "a", "ʁ": "ʁ", "ʏ": "ʏ", "t͡s": "ts", "n̩": "n", "ˈɔʏ": "ɔʏ", "spn": "", "": "", "<eps>": ""}
 
 
