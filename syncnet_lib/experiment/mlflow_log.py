@@ -2,15 +2,12 @@
 
 import atexit
 import os
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ruamel.yaml import YAML
-
-from syncnet_lib.experiment import config, registry
+from syncnet_lib.experiment import config, provenance, registry
 from syncnet_lib.experiment.outbox import Outbox, Undelivered
 from syncnet_lib.experiment.store import answering, client_of, flat, reach, uri
 from syncnet_lib.files import atomic, scratch
@@ -35,13 +32,8 @@ TRIAL = "SYNCNET_TRIAL"
 """Environment: name of the trial of that sweep, by which its run is found again after a kill."""
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED", "BAD_REQUEST")
 """Answers of MLflow that a later attempt would get again."""
-DATA = "data."
-"""Before the path of an input in the name of the tag that holds its hash."""
 NAMED = 4
 """Most parameters in the name of a run."""
-
-SOURCES = ("syncnet_lib", "notebooks", "params.yaml", "dvc.yaml", "requirements.lock")
-"""What decides a result; a change here that git does not know makes a run `dirty`. Results themselves do not."""
 
 
 class Run:
@@ -154,7 +146,7 @@ def start(
         for left in sorted(_waiting(root).glob("[0-9a-f]*")):
             _outbox(client, left.name, root).deliver()
         experiment_id = _experiment(client, experiment, root)
-        tags = {"stage": stage, **(tags or {}), **origin(stage, root)}
+        tags = {"stage": stage, **(tags or {}), **provenance.tags(stage, root)}
         tags["mlflow.runName"] = " ".join([stage, *_differences(stage, settings), *filter(None, [tags.get("dvc.exp")])])
         if PARENT_RUN in os.environ:
             tags |= {"mlflow.parentRunId": os.environ[PARENT_RUN], "trial": os.environ.get(TRIAL, "")}
@@ -210,7 +202,8 @@ def _begun(client: "MlflowClient", experiment_id: str, tags: Mapping[str, str]) 
     if not tags["trial"]:
         return ""
     same = f"tags.trial = '{tags['trial']}' and tags.`mlflow.parentRunId` = '{tags['mlflow.parentRunId']}'"
-    left = [run for run in client.search_runs([experiment_id], same) if _data_tags(run.data.tags) == _data_tags(tags)]
+    inputs = provenance.inputs(tags)
+    left = [run for run in client.search_runs([experiment_id], same) if provenance.inputs(run.data.tags) == inputs]
     if not left:
         return ""
     client.update_run(left[0].info.run_id, "RUNNING")
@@ -341,58 +334,11 @@ def _experiment(client: "MlflowClient", name: str, root: Path) -> str:
         return str(known.experiment_id)  # another writer was faster
 
 
-def origin(stage: str, root: Path) -> dict[str, str]:
-    """Tags that tell what a run is made from: commit, experiment, and the hashes of its data.
-
-    Args:
-        stage: that runs.
-        root: the project.
-    """
-    tags = {}
-    if commit := _git(root, "rev-parse", "HEAD"):
-        tags["git.commit"] = tags["mlflow.source.git.commit"] = commit
-        tags["git.dirty"] = str(bool(_git(root, "status", "--porcelain", "--", *SOURCES))).lower()
-    if experiment := os.environ.get("DVC_EXP_NAME"):
-        tags["dvc.exp"] = experiment
-    for path, md5 in _data(stage, root).items():
-        tags[f"{DATA}{path}"] = md5
-    return tags
-
-
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _data(stage: str, root: Path) -> dict[str, str]:
-    """DVC's md5 of the data that a stage reads: what the stages before it last wrote, as dvc.lock has it."""
-    pipeline, lock = root / "dvc.yaml", root / "dvc.lock"
-    if not pipeline.exists() or not lock.exists():
-        return {}
-    reader = YAML(typ="safe")
-    inputs = reader.load(pipeline.read_text(encoding="utf-8"))["stages"].get(stage, {}).get("deps", [])
-    made = {
-        out["path"]: out["md5"]
-        for each in reader.load(lock.read_text(encoding="utf-8")).get("stages", {}).values()
-        for out in each.get("outs", [])
-        if "md5" in out
-    }
-    return {path: made[path] for path in inputs if path in made}
-
-
-def _data_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """The path of every input to its hash, out of a run's tags."""
-    return {name.removeprefix(DATA): md5 for name, md5 in tags.items() if name.startswith(DATA)}
-
-
 def _datasets(tags: Mapping[str, str]) -> "list[DatasetInput]":
-    """The data that a stage reads, which `origin` has told, as MLflow shows datasets: path and hash."""
+    """The data that a stage reads, which `provenance.tags` has told, as MLflow shows datasets: path and hash."""
     from mlflow.entities import Dataset, DatasetInput
 
-    read = _data_tags(tags)
+    read = provenance.inputs(tags)
     return [DatasetInput(Dataset(path, md5[:36], "dvc", path)) for path, md5 in read.items()]
 
 

@@ -33,6 +33,7 @@ EXECUTING = {
         "notebook",
         "outbox",
         "pipeline",
+        "provenance",
         "registry",
         "search",
         "space",

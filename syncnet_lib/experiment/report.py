@@ -12,7 +12,7 @@ import pandas as pd
 
 from syncnet_lib import parallel
 from syncnet_lib.dataset import clips, sources
-from syncnet_lib.experiment import config, known_noise, mlflow_log, playable, stills
+from syncnet_lib.experiment import config, known_noise, playable, provenance, stills
 from syncnet_lib.media.clock import FPS, FRAME_MS
 from syncnet_lib.plots.page import Film
 from syncnet_lib.training.refinement import DUBBED, KEPT, OFF_SYNC
@@ -115,7 +115,7 @@ def about(root: Path) -> dict[str, str]:
     Args:
         root: the project.
     """
-    origin = mlflow_log.origin("report", root)
+    origin = provenance.tags("report", root)
     parameters = config.load_yaml(root / "params.yaml")
     changed = ", changed since" if origin.get("git.dirty") == "true" else ""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from syncnet_lib.experiment import mlflow_log, registry, store
+from syncnet_lib.experiment import mlflow_log, provenance, registry, store
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_run_is_linked_to_git_and_dvc(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_outside_git_and_dvc(tmp_path: Path) -> None:
-    assert mlflow_log.origin("train", tmp_path) == {}
+    assert provenance.tags("train", tmp_path) == {}
 
 
 @pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, "KILLED"), (ValueError, "FAILED")])
