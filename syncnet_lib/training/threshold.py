@@ -96,7 +96,7 @@ def from_embeddings(clips: list[Embedded], edges: Literal["mask", "zero"], chanc
         chance: as for `measure`.
     """
     search = chance.search
-    swapped = [_confidence(one.video, _unaligned(other.audio), edges, search) for one, other in swaps(clips, search)]
+    swapped = [_confidence(one.video, _unaligned(other.audio), edges, search) for one, other in swaps(clips)]
     if len(swapped) < LEAST:
         return None
     confidence = round(float(np.quantile(swapped, chance.quantile)), 6)
@@ -112,21 +112,17 @@ def from_embeddings(clips: list[Embedded], edges: Literal["mask", "zero"], chanc
     )
 
 
-def swaps(clips: list[Embedded], search: int) -> Iterator[tuple[Embedded, Embedded]]:
+def swaps(clips: list[Embedded]) -> Iterator[tuple[Embedded, Embedded]]:
     """Clips, each with another one that lends its audio: every clip with its next one, then with the one after that,
-    and so on, up to MOST pairs. The two are of different recordings, and long enough that each shift has a window.
-
-    Args:
-        clips: they.
-        search: frames searched to each side.
-    """
+    and so on, up to MOST pairs. The two are of different recordings, and long enough that each shift which evaluations
+    search has a window."""
     pairs = (
         (one, clips[(at + step) % len(clips)]) for step in range(1, len(clips)) for at, one in enumerate(clips)
     )  # fmt: skip
     usable = (
         (one, other)
         for one, other in pairs
-        if one.video_id != other.video_id and min(len(one.video), len(other.audio)) > search
+        if one.video_id != other.video_id and min(len(one.video), len(other.audio)) > scoring.VSHIFT
     )
     return itertools.islice(usable, MOST)
 

@@ -57,12 +57,19 @@ def test_too_few_clips_for_the_quantile_have_no_threshold():
     assert threshold.from_embeddings(short, "mask") is None
 
 
+def test_clips_shorter_than_the_search_have_a_threshold():
+    short = clips(12, 0.3, windows=CLEAR.search - 2)
+    found = threshold.from_embeddings(short, "mask", CLEAR)
+    assert found is not None
+    assert found.genuine_above == 1.0
+
+
 def test_audio_is_never_taken_from_the_same_recording_and_not_from_all():
     half = [Embedded(f"video{n // 2}", clip.video, clip.audio) for n, clip in enumerate(clips(12, 0.3))]
-    pairs = list(threshold.swaps(half, scoring.VSHIFT))
+    pairs = list(threshold.swaps(half))
     assert len(pairs) == 12 * 10
     assert all(one.video_id != other.video_id for one, other in pairs)
-    assert len(list(threshold.swaps(clips(60, 0.3, windows=20), scoring.VSHIFT))) == MOST
+    assert len(list(threshold.swaps(clips(60, 0.3, windows=20)))) == MOST
 
 
 def test_sentences_that_share_their_timing_are_no_synchrony():
