@@ -18,6 +18,19 @@ PICKLED = (b"PK\x03\x04", b"\x80")
 
 
 @dataclass(frozen=True)
+class Chance:
+    """What a threshold keeps out.
+
+    Attributes:
+        quantile: share of the clips with swapped audio that stay below it, 0-1.
+        search: frames searched to each side: the more shifts, the lower chance reaches.
+    """
+
+    quantile: float
+    search: int
+
+
+@dataclass(frozen=True)
 class Threshold:
     """The confidence from which a verdict of this checkpoint counts as sure, and how it was found.
 

@@ -17,8 +17,7 @@ from syncnet_lib.dataset.splits import Split
 from syncnet_lib.errors import InputError
 from syncnet_lib.media.features import MFCC_PER_FRAME
 from syncnet_lib.model import scoring
-from syncnet_lib.model.header import Threshold
-from syncnet_lib.training.threshold import Chance
+from syncnet_lib.model.header import Chance, Threshold
 
 VERDICTS = KEPT, OFF_SYNC, DUBBED = "kept", "off-sync", "dubbed"
 """The verdicts."""

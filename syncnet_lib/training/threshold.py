@@ -16,7 +16,7 @@ from syncnet_lib.dataset.splits import Split
 from syncnet_lib.media.clock import FPS
 from syncnet_lib.media.features import WINDOW_FRAMES
 from syncnet_lib.model import scoring
-from syncnet_lib.model.header import Threshold
+from syncnet_lib.model.header import Chance, Threshold
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.training.validation import embed_split
 
@@ -26,19 +26,6 @@ scaled down by the square root, as the noise of a mean grows."""
 LEAST, MOST = 100, 2000
 """Fewest and most swapped pairs: below 100 none of them is the one in a hundred; 2,000 place the quantile to a few per
 cent, in seconds."""
-
-
-@dataclass(frozen=True)
-class Chance:
-    """What a threshold keeps out.
-
-    Attributes:
-        quantile: share of the clips with swapped audio that stay below it, 0-1.
-        search: frames searched to each side: the more shifts, the lower chance reaches.
-    """
-
-    quantile: float
-    search: int
 
 
 SURE = Chance(0.99, scoring.VSHIFT)
