@@ -108,8 +108,9 @@ def read(recording: Recording, tract: float = 1.0) -> tuple[Float32[np.ndarray, 
     samples = resample_poly(read_audio(recording.audio) / np.float32(32768), 100, percent).astype(np.float32)
     rows = csv.reader(_text(recording.alignment), delimiter="\t", quoting=csv.QUOTE_NONE)
     lines = [line for line in rows if line]
-    in_arpabet = _in_arpabet([line[2] for line in lines if len(line) > 2])
-    phonemes = [_phoneme(recording.alignment, line, 100 / percent, in_arpabet) for line in lines]
+    if _in_arpabet([line[2] for line in lines if len(line) > 2]):
+        lines = [[*line[:2], *map(str.upper, line[2:])] for line in lines]
+    phonemes = [_phoneme(recording.alignment, line, 100 / percent) for line in lines]
     if not any(phoneme.ipa for phoneme in phonemes):
         said = ", ".join(sorted({line[2] for line in lines})) or "no line"
         raise InputError(recording.alignment, f"not one phone is known: {said[:60]}", _CURE)
@@ -139,27 +140,22 @@ def _in_arpabet(phones: list[str]) -> bool:
     """Whether all phones are of ARPAbet, in capitals or small letters. In IPA hardly an utterance does without a vowel
     of a single letter, and ARPAbet has none; the few names that both have, such as "ow" and "s", are the same
     sounds."""
-    return all(_name(phone) in _IPA for phone in phones if _symbol(phone))
+    return all(phone.rstrip("012").upper() in _IPA for phone in phones if _symbol(phone))
 
 
-def _phoneme(path: Path, line: list[str], stretch: float, in_arpabet: bool) -> Phoneme:
+def _phoneme(path: Path, line: list[str], stretch: float) -> Phoneme:
     """A line of an alignment; times are multiplied by `stretch`."""
     try:
         start, end = ((float(value) + BIAS) * stretch for value in line[:2])
-        phone = line[2].upper() if in_arpabet else line[2]
+        phone = line[2]
     except (ValueError, IndexError):
         raise InputError(path, f"not a phone: {' '.join(line)}", _CURE) from None
     length = end - start
     symbol = _symbol(phone)
-    if _name(phone) == "AH" and length < _SCHWA * stretch:
+    if phone.rstrip("012") == "AH" and length < _SCHWA * stretch:
         symbol = "ə"
     release = start + _RELEASES[symbol] * length if symbol in _RELEASES else None
     return Phoneme(symbol, start, end, stressed=symbol[:1] in _VOWELS and length > _STRESSED * stretch, release=release)
-
-
-def _name(phone: str) -> str:
-    """A phone of ARPAbet in capitals, without its stress."""
-    return phone.rstrip("012").upper()
 
 
 def _symbol(phone: str) -> str:

@@ -66,9 +66,9 @@ def test_arpabet_in_small_letters_is_no_ipa(tmp_path: Path, times: str) -> None:
 
 
 def test_a_whole_alignment_decides_whether_it_is_arpabet(tmp_path: Path) -> None:
-    write(tmp_path, times=TIMES.lower().replace("aa1", "aa") + "0.480\t0.500\te\tpot\n")
+    write(tmp_path, times=TIMES.lower().replace("aa1", "aa") + "0.480\t0.490\te\tpot\n0.490\t0.491\tah\tpot\n")
     _, phonemes = recordings.read(recordings.find(tmp_path)[0][0])
-    assert [p.ipa for p in phonemes] == ["", "p", "aa", "t", "e"]
+    assert [p.ipa for p in phonemes] == ["", "p", "aa", "t", "e", "ah"]
 
 
 GERMAN = {"pʰ": "p", "aː": "a", "ʁ": "ʁ", "ʏ": "ʏ", "t͡s": "ts", "n̩": "n", "ˈɔʏ": "ɔʏ", "spn": "", "": "", "<eps>": ""}
