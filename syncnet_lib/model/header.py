@@ -32,7 +32,7 @@ class Chance:
 
 @dataclass(frozen=True)
 class Threshold:
-    """The confidence from which a verdict of this checkpoint counts as sure, and how it was found.
+    """The confidence from which a verdict of a network counts, and how it was found: in a checkpoint, counts as sure.
 
     Confidence depends on the length of the clip and on the width of the search, so both are part of the threshold.
 

@@ -37,8 +37,7 @@ class Evidence:
     Attributes:
         distances: of `validation.split_distances`, by clip.
         threshold: the largest mean distance that stays without a clear minimum.
-        clear: from which confidence a minimum is clear (`CLEAR`); None where that could not be measured, and
-            none is.
+        clear: from which confidence a minimum is clear (`CLEAR`); None where that was not measured, and none is.
     """
 
     distances: Mapping[str, Float[np.ndarray, "_ shifts"]]

@@ -26,8 +26,6 @@ scaled down by the square root, as the noise of a mean grows."""
 LEAST, MOST = 100, 2000
 """Fewest and most swapped pairs: below 100 none of them is the one in a hundred; 2,000 place the quantile to a few per
 cent, in seconds."""
-
-
 SURE = Chance(0.99, scoring.VSHIFT)
 """Of a sure verdict: one in a hundred is falsely sure."""
 
