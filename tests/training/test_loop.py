@@ -246,7 +246,7 @@ from tests.training import test_loop as test_train
 from pathlib import Path
 test_train.run(Path({folder!r}) / "small", test_train.TINY.model_copy(update=dict(epochs=1)))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 320 * 2**20,) * 2)
 large = dict(epochs=1, batch_size=2048, samples_per_clip=256)
 test_train.run(Path({folder!r}) / "large", test_train.TINY.model_copy(update=large))
 """
