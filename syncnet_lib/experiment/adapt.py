@@ -122,6 +122,7 @@ def _settings(model: ModelName, pieces: int) -> TrainSettings:
         batch_size=together * usual.samples_per_clip,
         validate_every=max(1, epochs // 8),
         lr=LEARNING_RATE,
+        optimiser="adamw",
         geometry=0.5,
         tract=0.05,
         room=0.5,

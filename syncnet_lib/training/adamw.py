@@ -1,4 +1,4 @@
-"""AdamW [Loshchilov19]: the optimiser of every training.
+"""AdamW [Loshchilov19]: the optimiser of all that Muon is not for.
 
 The update is torch's own, fused: one pass over each weight. `torch.optim` is not used, as its first optimiser imports
 torch's compiler into a process that compiles nothing: 1.4 s of every training, 5 s where no bytecode is there yet.
@@ -45,6 +45,8 @@ class AdamW:
     def step(self) -> None:
         """Update every parameter that has a gradient."""
         pairs = [(p, state) for p, state in zip(self._parameters, self._state, strict=True) if p.grad is not None]
+        if not pairs:
+            return  # the operator refuses an empty list
         steps, means, squares = ([state[name] for _, state in pairs] for name in _STATE)
         for count in steps:
             count += 1

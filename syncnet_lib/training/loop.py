@@ -24,6 +24,7 @@ from syncnet_lib.model.spec import SPECS
 from syncnet_lib.training import loaders, state, threshold
 from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.distributed import Ranks
+from syncnet_lib.training.muon import Muon
 from syncnet_lib.training.sampling import Sampler
 from syncnet_lib.training.settings import TrainSettings
 from syncnet_lib.training.state import STATE, Epoch
@@ -74,6 +75,8 @@ def resolve(settings: TrainSettings, split: Split, device: torch.device) -> Trai
         known["precision"] = native_precision(device)
     if settings.loader == "auto":
         known["loader"] = loaders.choose(split, SPECS[settings.model], device)
+    if settings.optimiser == "auto":
+        known["optimiser"] = "muon" if settings.model == "small" and not settings.init else "adamw"
     parts = settings.norm_parts
     if parts == "auto":
         falls = settings.runs % 2 == 0 and settings.batch_size >= 2 * LEAST_PART
@@ -136,7 +139,8 @@ def fit(
     sampler = _sampler(train, settings, seed)
     ranks.check(settings.runs, settings.batch_size, device)
     model = _new_model(train, settings, seed, init).to(device)
-    optimiser = AdamW(model.parameters(), settings.lr, settings.weight_decay)
+    make = Muon if settings.optimiser == "muon" else AdamW
+    optimiser = make(model.parameters(), settings.lr, settings.weight_decay)
     about: dict[str, Any] = {"settings": settings.model_dump(), "seed": seed}
     if init:
         about["init_sha256"] = files.sha256(init)

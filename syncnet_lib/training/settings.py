@@ -62,7 +62,10 @@ class TrainSettings(Settings):
     lr: float = Field(2.0e-3, gt=0)
     """Learning rate at its peak."""
     weight_decay: float = Field(0.02, ge=0)
-    """Share of a weight lost a step, times the learning rate (AdamW)."""
+    """Share of a weight lost a step, times the learning rate."""
+    optimiser: Literal["auto", "muon", "adamw"] = "auto"
+    """What updates the weights; auto is Muon [Jordan24] for `small` from random weights, and AdamW [Loshchilov19] where
+    larger matrices would be dear to orthogonalise, or a checkpoint is trained on that AdamW has made."""
     schedule: Literal["cosine", "step"] = "cosine"
     """How the learning rate falls: along a cosine to zero, or to a tenth after half of the steps and a hundredth after
     three quarters."""

@@ -207,7 +207,9 @@ def test_what_auto_means_is_decided_by_the_machine():
     assert settings.processes == 1  # the split is in memory
     assert settings.norm_parts == 1  # so small a batch
     assert settings.precision == loop.native_precision(CPU)
-    given = TINY.model_copy(update={"loader": "mapped", "precision": "fp32", "norm_parts": 1, "processes": 2})
+    given = TINY.model_copy(
+        update={"loader": "mapped", "precision": "fp32", "norm_parts": 1, "processes": 2, "optimiser": "muon"}
+    )
     assert loop.resolve(given, packed.split([40] * 8), CPU) == given
 
 
