@@ -51,13 +51,13 @@ class TrainSettings(Settings):
     """Each window against the other windows of its clip [Chung19], or genuine against shifted pairs [Agrawal]."""
     margin: float = Field(20.0, gt=0)
     """Distance, in the embedding's units, beyond which a shifted pair costs nothing (contrastive) [Chung16]."""
-    epochs: int = Field(32, ge=1)
+    epochs: int = Field(20, ge=1)
     """Passes over the training clips."""
     batch_size: int = Field(192, ge=2)
     """Windows a step."""
     samples_per_clip: int = Field(24, ge=1)
     """Windows drawn from a clip an epoch."""
-    validate_every: int = Field(8, ge=1)
+    validate_every: int = Field(5, ge=1)
     """Epochs between two validations; the last epoch is always validated."""
     lr: float = Field(2.0e-3, gt=0)
     """Learning rate at its peak."""
