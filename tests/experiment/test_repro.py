@@ -22,7 +22,7 @@ SMALL = {
     "common": {"workers": 2},
     "corpus": {"clips": 14, "identities": 7, "seconds": 2.0, "noisy_share": 0.25},
     "pairs": {"train_share": 0.5, "val_share": 0.25, "warps": [0, 1]},
-    "train": {"epochs": 6, "batch_size": 16, "samples_per_clip": 8, "validate_every": 2},
+    "train": {"epochs": 12, "batch_size": 16, "samples_per_clip": 8, "validate_every": 4},
     "filter": {"method": "quantile", "threshold": 0.8, "folds": 0},
 }
 STAGES = ["corpus", "extract", "pairs", "train", "filter", "retrain", "evaluate", "report"]
