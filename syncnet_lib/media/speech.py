@@ -208,9 +208,8 @@ def spoken(samples: Int16[np.ndarray, " samples"], frames: int) -> Bool[np.ndarr
 
 def by_frame(spoken: list[tuple[int, int]], frames: int) -> Bool[np.ndarray, " frames"]:
     """Which frames are of speech for more than half of them."""
-    samples = np.zeros(frames + 1)
+    samples = np.zeros(frames, int)  # whole numbers: a sum of shares may come out above a half that is one
+    edges = np.arange(frames + 1) * SAMPLES_PER_FRAME
     for start, end in spoken:
-        first, last = start / SAMPLES_PER_FRAME, end / SAMPLES_PER_FRAME
-        edges = np.clip(np.arange(frames + 2), first, last)
-        samples += np.diff(edges)
-    return samples[:frames] > 0.5
+        samples += np.diff(np.clip(edges, start, end))
+    return samples > SAMPLES_PER_FRAME / 2
