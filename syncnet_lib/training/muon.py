@@ -52,31 +52,23 @@ def orthogonalised(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows
     return product @ matrix
 
 
-class Muon:
-    """Updates matrices, convolutions among them, by Muon, and what has one dimension or none by AdamW.
+class Muon(AdamW):
+    """Updates matrices, convolutions among them, by Muon, and what has one dimension or none as AdamW does.
 
     Args:
-        parameters: those without a gradient stay as they are.
-        lr: learning rate of the next steps.
-        weight_decay: share of a weight lost a step, times the learning rate.
-
-    Attributes:
-        lr: the same, to be set before a step.
+        parameters, lr, weight_decay: as for AdamW.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, weight_decay: float) -> None:
-        self.lr = lr
-        self._weight_decay = weight_decay
         parameters = list(parameters)
+        super().__init__((each for each in parameters if each.dim() < 2), lr, weight_decay)
         self._matrices = [each for each in parameters if each.dim() > 1]
-        self._others = AdamW((each for each in parameters if each.dim() < 2), lr, weight_decay)
         self._means = [torch.zeros_like(each) for each in self._matrices]
 
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        self._others.lr = self.lr
-        self._others.step()
+        super().step()
         for parameter, mean in zip(self._matrices, self._means, strict=True):
             if parameter.grad is None:
                 continue
@@ -90,13 +82,13 @@ class Muon:
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
+        super().zero_grad()
         for parameter in self._matrices:
             parameter.grad = None
-        self._others.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """The running means, by the number of the matrix, and the state of AdamW, for `load_state_dict`."""
-        return {"means": dict(enumerate(self._means)), "others": self._others.state_dict()}
+        """AdamW's, and the running means of matrices by their number, for `load_state_dict`."""
+        return {**super().state_dict(), "means": dict(enumerate(self._means))}
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from the running means of another one of the same parameters.
@@ -104,10 +96,6 @@ class Muon:
         Args:
             saved: of its `state_dict`.
         """
+        super().load_state_dict(saved)
         for number, mean in enumerate(self._means):
             mean.copy_(saved["means"][number])
-        self._others.load_state_dict(saved["others"])
-
-
-Optimiser = AdamW | Muon
-"""What updates a network in training."""

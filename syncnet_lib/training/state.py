@@ -8,7 +8,7 @@ import torch
 
 from syncnet_lib import files
 from syncnet_lib.model.networks import SyncNet
-from syncnet_lib.training.muon import Optimiser
+from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.timing import PhaseTimer
 
 STATE = "state.pt"
@@ -67,7 +67,7 @@ def discard_unless(key: dict[str, Any], folder: Path) -> None:
         files.remove(folder)
 
 
-def resume(folder: Path, model: SyncNet, optimiser: Optimiser, timer: PhaseTimer, device: torch.device) -> list[Epoch]:
+def resume(folder: Path, model: SyncNet, optimiser: AdamW, timer: PhaseTimer, device: torch.device) -> list[Epoch]:
     """Go on from the state in a folder.
 
     Args:
@@ -91,7 +91,7 @@ def save(
     folder: Path,
     key: dict[str, Any],
     model: SyncNet,
-    optimiser: Optimiser,
+    optimiser: AdamW,
     timer: PhaseTimer,
     history: list[Epoch],
 ) -> None:

@@ -14,10 +14,10 @@ from syncnet_lib.errors import InputError
 from syncnet_lib.model.networks import SyncNet
 from syncnet_lib.model.windows import centre
 from syncnet_lib.training import loss
+from syncnet_lib.training.adamw import AdamW
 from syncnet_lib.training.augment import augment
 from syncnet_lib.training.distributed import Ranks
 from syncnet_lib.training.loaders import Batch
-from syncnet_lib.training.muon import Optimiser
 from syncnet_lib.training.randomness import SharedRandom
 from syncnet_lib.training.settings import Strength
 from syncnet_lib.training.timing import PhaseTimer
@@ -40,7 +40,7 @@ class Step:
     def __init__(
         self,
         model: SyncNet,
-        optimiser: Optimiser,
+        optimiser: AdamW,
         ranks: Ranks,
         *,
         margin: float,

@@ -90,10 +90,11 @@ assert "torch._dynamo" not in sys.modules  # 1.6 s of every rank
 
 def moments(optimiser: dict) -> dict[str, torch.Tensor]:
     """The running means of gradients in the state of Muon, those of AdamW in it included."""
-    others = optimiser["others"]["state"]
     means = {f"matrix {number}": mean for number, mean in optimiser["means"].items()}
     # The contrastive loss knows nothing of the temperature.
-    return means | {f"vector {number}": state["exp_avg"] for number, state in others.items() if state["step"]}
+    return means | {
+        f"vector {number}": state["exp_avg"] for number, state in optimiser["state"].items() if state["step"]
+    }
 
 
 @pytest.mark.slow

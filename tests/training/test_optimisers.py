@@ -1,4 +1,4 @@
-"""Muon: its update is the one that was published, it goes on from its state, and it needs no compiler."""
+"""The optimisers: their updates are the known ones, they go on from their state, and they need no compiler."""
 
 import subprocess
 import sys
@@ -62,7 +62,7 @@ def gradients(model: nn.Module, number: int) -> None:
     model(batch).square().sum().backward()
 
 
-def descend(model: nn.Module, optimiser: Muon, steps: range) -> None:
+def descend(model: nn.Module, optimiser: AdamW | torch.optim.Optimizer, steps: range) -> None:
     for number in steps:
         gradients(model, number)
         optimiser.step()
@@ -71,6 +71,16 @@ def descend(model: nn.Module, optimiser: Muon, steps: range) -> None:
 
 def weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def test_updates_are_those_of_torch() -> None:
+    ours, theirs = network(), network()
+    for model in (ours, theirs):
+        model[0].bias.requires_grad_(False)
+    descend(ours, AdamW(ours.parameters(), LR, DECAY), range(20))
+    descend(theirs, torch.optim.AdamW(theirs.parameters(), LR, weight_decay=DECAY, fused=True), range(20))
+    assert torch.equal(weights(ours), weights(theirs))
+    assert torch.equal(ours[0].bias, network()[0].bias), "a parameter without a gradient was moved"
 
 
 def test_a_matrix_moves_as_with_torch():
@@ -118,10 +128,11 @@ def test_vectors_move_as_with_adamw_and_what_has_no_gradient_stays():
     assert torch.equal(ours[3].weight, network()[3].weight)
 
 
-def test_goes_on_from_its_state():
+@pytest.mark.parametrize("kind", [AdamW, Muon])
+def test_goes_on_from_its_state(kind):
     whole, halves = network(), network()
-    descend(whole, Muon(whole.parameters(), LR, DECAY), range(8))
-    first, second = (Muon(halves.parameters(), LR, DECAY) for _ in range(2))
+    descend(whole, kind(whole.parameters(), LR, DECAY), range(8))
+    first, second = (kind(halves.parameters(), LR, DECAY) for _ in range(2))
     descend(halves, first, range(4))
     second.load_state_dict(first.state_dict())
     descend(halves, second, range(4, 8))
@@ -137,14 +148,16 @@ def test_auto_is_muon_for_small_from_random_weights(changed, expected):
     assert settings.optimiser == expected
 
 
-def test_a_training_imports_no_compiler():
-    program = """
+@pytest.mark.parametrize("kind", [AdamW, Muon])
+def test_a_training_imports_no_compiler(kind):
+    program = f"""
 import sys, torch
 from syncnet_lib.training import loop
-from syncnet_lib.training.muon import Muon
+from {kind.__module__} import {kind.__name__} as kind
 model = torch.nn.Linear(4, 4)
-optimiser = Muon(model.parameters(), 1e-3, 0.0)
+optimiser = kind(model.parameters(), 1e-3, 0.0)
 model(torch.ones(2, 4)).sum().backward()
+torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
 optimiser.step()
 assert "torch._dynamo" not in sys.modules
 """
